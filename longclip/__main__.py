@@ -1,0 +1,44 @@
+"""``python -m longclip COMMAND``: what the library does, from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+from longclip import __version__
+from longclip.hub import HubError
+
+# Each is the module of that name in longclip.commands.
+COMMANDS = ("info", "encode", "export", "picturebook", "train", "evaluate")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns its exit code, 2 for an error that is the user's to mend (one sentence on stderr)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    args = _parser(arguments[:1]).parse_args(arguments)
+    try:
+        return import_module(f"longclip.commands.{args.command}").run(args)
+    except (ValueError, HubError, FileNotFoundError, FileExistsError, PermissionError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser(chosen: list[str]) -> argparse.ArgumentParser:
+    """The parser of the chosen command alone, or of all where none is chosen yet."""
+    parser = argparse.ArgumentParser(prog="python -m longclip", description="CLIP and Long-CLIP, side by side.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in [name for name in COMMANDS if name in chosen] or COMMANDS:
+        module = import_module(f"longclip.commands.{name}")
+        command = commands.add_parser(name, help=module.HELP, description=module.__doc__)
+        module.add_arguments(command)
+        command.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

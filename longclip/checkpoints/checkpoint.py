@@ -1,0 +1,88 @@
+"""What every checkpoint format is read into and written from, and the strict comparison they share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from longclip.model import Config, LongCLIP, build_model
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read or written; the message says why and what was wanted."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's weights with what is needed to build it."""
+
+    config: Config
+    """open_clip's model config."""
+    state: dict[str, Tensor]
+    """open_clip's keys; each tensor in the precision it was stored in."""
+    format: str
+    """The format it was read from, one of `longclip.checkpoints.FORMATS`."""
+    preprocess: dict[str, Any] = field(default_factory=dict)
+    """open_clip's `preprocess_cfg` (mean, std, ...); what is not in it has open_clip's default."""
+
+    @property
+    def precision(self) -> str:
+        """The precision most weights are stored in: "fp32", "fp16" or "bf16"."""
+        weights: Counter[torch.dtype] = Counter()
+        for tensor in self.state.values():
+            weights[tensor.dtype] += tensor.numel()
+        dtype = weights.most_common(1)[0][0]
+        return next((name for name, known in PRECISIONS.items() if known == dtype), str(dtype))
+
+    def cast(self, precision: str) -> Checkpoint:
+        """The same with every floating-point tensor in `precision`."""
+        if precision not in PRECISIONS:
+            raise CheckpointError(f"got precision {precision!r}, wanted one of {', '.join(PRECISIONS)}")
+        dtype = PRECISIONS[precision]
+        return replace(self, state={k: v.to(dtype) if v.is_floating_point() else v for k, v in self.state.items()})
+
+    def build(self) -> LongCLIP:
+        """The model, in fp32 on the CPU, in evaluation mode; its weights are copies."""
+        with torch.device("meta"):  # no time for random weights that are replaced
+            model = build_model(self.config)
+        compare_states(self.state, model.state_dict(), self.format)
+        copies = {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in self.state.items()}
+        model.load_state_dict(copies, assign=True)
+        model.attn_mask = torch.full(model.attn_mask.shape, float("-inf")).triu_(1)
+        return model.eval()
+
+
+def checkpoint_of(model: LongCLIP, preprocess: dict[str, Any] | None = None) -> Checkpoint:
+    """The checkpoint of a model, ready to be written; its tensors are copies on the CPU."""
+    state = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in model.state_dict().items()}
+    return Checkpoint(model.config, state, "model", preprocess or {})
+
+
+def empty_state(config: Config, format: str) -> dict[str, Tensor]:
+    """Keys and shapes of a config's model: tensors without contents."""
+    try:
+        with torch.device("meta"):
+            return dict(build_model(config).state_dict())
+    except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise CheckpointError(f"read as {format}, its config describes no CLIP that can be built here: {error}") from error
+
+
+def compare_states(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], format: str) -> None:
+    """Raise CheckpointError where the keys or shapes of `state` are not those of `wanted`."""
+    faults = [f"missing key {name!r}" for name in wanted if name not in state]
+    faults += [f"extra key {name!r}" for name in state if name not in wanted]
+    faults += [
+        f"{name!r} has shape {list(state[name].shape)}, wanted {list(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    if faults:
+        more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise CheckpointError(f"read as {format}, the weights do not fit: {'; '.join(faults[:5])}{more}")

@@ -1,0 +1,59 @@
+"""The official Long-CLIP `.pt`: OpenAI's keys, and the text positions in two tables of 248 rows.
+
+The official forward pass reads rows 0-19 of `positional_embedding` (frozen in training) and rows 20-247 of
+`positional_embedding_res` (trained). Reading merges the two; writing fills both with the merged table, so that
+the rows never read hold the values in use as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from longclip.checkpoints.checkpoint import Checkpoint, CheckpointError, compare_states, empty_state
+from longclip.checkpoints.files import read_tensors, write_tensors
+from longclip.checkpoints.open_clip import SCALARS, infer_config
+
+FORMAT = "longclip"
+ROWS, KEPT = 248, 20
+FIRST, SECOND = "positional_embedding", "positional_embedding_res"
+
+
+def read(path: Path) -> Checkpoint:
+    """Read an official Long-CLIP file, in its stored precision."""
+    return from_state(read_tensors(path))
+
+
+def from_state(state: Mapping[str, Tensor]) -> Checkpoint:
+    """`read` for weights in memory."""
+    state = {name: value for name, value in state.items() if name not in SCALARS}
+    config = infer_config(state, quick_gelu=True, format=FORMAT)
+    config["text_cfg"]["context_length"] = ROWS
+    compare_states(state, to_state(empty_state(config, FORMAT)), FORMAT)
+    second = state.pop(SECOND)
+    return Checkpoint(config, state | {FIRST: torch.cat([state[FIRST][:KEPT], second[KEPT:]])}, FORMAT)
+
+
+def to_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The official keys from open_clip's."""
+    return {**state, SECOND: state[FIRST]}
+
+
+def write(checkpoint: Checkpoint, path: Path) -> None:
+    """Write the official layout. Refuses what the official code would run otherwise: it has no config to read."""
+    wanted = infer_config(checkpoint.state, quick_gelu=True, format=FORMAT)
+    text, vision = checkpoint.config["text_cfg"], checkpoint.config["vision_cfg"]
+    faults = {
+        f"context length {wanted['text_cfg']['context_length']}, wanted {ROWS}": wanted["text_cfg"]["context_length"] != ROWS,
+        "GELU, wanted QuickGELU": not checkpoint.config.get("quick_gelu", False),
+        f"{text.get('heads', 8)} text heads, wanted width / 64": text.get("heads", 8) != wanted["text_cfg"]["heads"],
+        f"vision heads {vision.get('head_width', 64)} wide, wanted 64": vision.get("head_width", 64) != 64,
+    }
+    if any(faults.values()):
+        reasons = "; ".join(reason for reason, wrong in faults.items() if wrong)
+        raise CheckpointError(f"the {FORMAT} format cannot hold this model: it has {reasons}")
+    compare_states(checkpoint.state, empty_state(wanted, FORMAT), FORMAT)
+    write_tensors(to_state(checkpoint.state), path)

@@ -1,0 +1,50 @@
+"""`python -m longclip export`: a model in another format, with its tokenizer where the format or vocabulary asks for one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+HELP = "write a model in another format"
+# As in longclip.checkpoints, which --help should not wait for.
+FORMATS = ("folder", "open_clip", "longclip", "hugging_face")
+PRECISIONS = ("fp32", "fp16", "bf16")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="a name, a file, a folder, or hf-hub:owner/name")
+    parser.add_argument("--format", required=True, choices=FORMATS, help="folder and hugging_face are folders, the others files")
+    parser.add_argument("--out", required=True, type=Path, help="the folder or file to write; a file ends in .pt or .safetensors")
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: as stored")
+
+
+def run(args: argparse.Namespace) -> int:
+    from longclip import checkpoints, hub
+    from longclip.tokens import Tokenizer
+    from longclip.vocabulary import CLIP_VOCABULARY
+
+    in_folder = args.format in ("folder", "hugging_face")
+    if args.out.exists() and (args.out.is_file() or any(args.out.iterdir())):
+        raise ValueError(f"{args.out} is there already: give a new name, nothing is overwritten")
+    if not in_folder and args.out.suffix not in (".pt", ".safetensors"):
+        raise ValueError(f"--out is {args.out}: the format {args.format} is a file, whose name ends in .pt or .safetensors")
+    spec, path = hub.locate(args.model)
+    checkpoint = checkpoints.read(path)
+    text = checkpoint.config["text_cfg"]
+    tokenizer = Tokenizer.of_model(path, text["vocab_size"], text.get("context_length", 77))
+    checkpoints.write(checkpoint.cast(args.precision) if args.precision else checkpoint, args.out, args.format)
+    # Every reader has CLIP's own vocabulary; transformers wants it in the folder all the same.
+    tokens_in = None
+    if text["vocab_size"] != CLIP_VOCABULARY or args.format == "hugging_face":
+        tokens_in = args.out if in_folder else args.out.parent
+        tokenizer.save(tokens_in)
+    written = {
+        "model": spec.name,
+        "format": args.format,
+        "out": str(args.out),
+        "precision": args.precision or checkpoint.precision,
+        "tokenizer": tokens_in and str(tokens_in),
+    }
+    print(json.dumps(written) if args.json else f"{spec.name} is in {args.out} ({args.format}, {written['precision']})")
+    return 0

@@ -1,0 +1,232 @@
+"""A set of pictures with their captions and embeddings: what retrieval, maps and evaluation take."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from longclip.images import ImageError, open_image
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from longclip.encoder import Encoder
+
+METADATA = "metadata.jsonl"
+EMBEDDINGS = "embeddings"
+_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+_CAPTION_FIELDS = ("long_caption", "caption", "text")
+
+
+class GalleryError(ValueError):
+    """A folder or file that is no gallery; the message is one sentence for the user."""
+
+
+@dataclass(eq=False)
+class Gallery:
+    """Pictures (paths or bytes of files, never decoded ones), and by row: id, captions, and any other fields.
+
+    A caption that is not known is an empty text. `embeddings` holds float32 [n, dim] of unit rows by model name, filled by
+    `embed`. `skipped` says in a sentence each which files were left out, and why.
+    """
+
+    ids: list[str]
+    pictures: list[Path | bytes]
+    captions: list[str]
+    short_captions: list[str]
+    metadata: list[dict[str, Any]]
+    folder: Path | None = None
+    skipped: tuple[str, ...] = ()
+    embeddings: dict[str, np.ndarray] = field(default_factory=dict)
+    _fingerprints: dict[str, str] = field(default_factory=dict, repr=False)
+    _lock: Any = field(default_factory=Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        columns = (self.pictures, self.captions, self.short_captions, self.metadata)
+        if any(len(column) != len(self.ids) for column in columns):
+            raise GalleryError(f"{len(self.ids)} ids, but {', '.join(str(len(column)) for column in columns)} of the others")
+        if len(set(self.ids)) < len(self.ids):
+            twice = next(name for name in self.ids if self.ids.count(name) > 1)
+            raise GalleryError(f"the id {twice!r} occurs more than once")
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> Gallery:
+        """An image folder: with a ``metadata.jsonl`` the pictures it lists, without one all it holds.
+
+        Each line is an object with `file_name` (within the folder), and where known `id`, `long_caption` (or `caption`, or
+        `text`), `short_caption`, `family` and others. Without the file, a picture's caption is the text file of
+        the same name. Nothing is decoded. Raises GalleryError, or FileNotFoundError where there is no such folder.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {folder}")
+        listed = (folder / METADATA).is_file()
+        rows = list(_read_rows(folder / METADATA) if listed else _find_pictures(folder))
+        if not rows:
+            raise GalleryError(f"{folder} holds no picture: wanted a {METADATA}, or files such as .jpg and .png")
+        return cls(
+            ids=[str(row.get("id", row["file_name"])) for row in rows],
+            pictures=[folder / row["file_name"] for row in rows],
+            captions=[next((str(row[name]) for name in _CAPTION_FIELDS if row.get(name)), "") for row in rows],
+            short_captions=[str(row.get("short_caption") or "") for row in rows],
+            metadata=rows,
+            folder=folder,
+        )
+
+    @classmethod
+    def from_pictures(cls, files: Iterable[str | Path | tuple[str, bytes]], limit: int = 1000) -> Gallery:
+        """A gallery of uploads: paths, or names with bytes. Each is decoded once to see that it can be.
+
+        What cannot is left out and named in `skipped`, and so is everything beyond `limit` pictures.
+        """
+        pictures: dict[str, Path | bytes] = {}
+        skipped = []
+        left = 0
+        for file in files:
+            name, picture = (file[0], file[1]) if isinstance(file, tuple) else (Path(file).name, Path(file))
+            if len(pictures) == limit:
+                left += 1
+                continue
+            try:
+                open_image(picture)
+            except ImageError as error:
+                skipped.append(str(error).replace("the picture", name, 1))
+            else:
+                pictures[_unused(name, pictures)] = picture
+        if left:
+            skipped.append(f"{left} more files were left out: at most {limit} pictures are taken")
+        return cls(
+            ids=list(pictures),
+            pictures=list(pictures.values()),
+            captions=[""] * len(pictures),
+            short_captions=[""] * len(pictures),
+            metadata=[{"file_name": name} for name in pictures],
+            skipped=tuple(skipped),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def index(self, id: str) -> int:
+        """The row of an id. Raises GalleryError for an unknown one."""
+        try:
+            return self.ids.index(id)
+        except ValueError:
+            raise GalleryError(f"no picture {id!r} among the {len(self)} of this gallery") from None
+
+    def open(self, row: int) -> Image.Image:
+        """The picture of a row, decoded as RGB."""
+        return open_image(self.pictures[row])
+
+    def select(self, rows: Iterable[int]) -> Gallery:
+        """A gallery of these rows, in this order, with the embeddings they have."""
+        rows = list(rows)
+        return Gallery(
+            ids=[self.ids[row] for row in rows],
+            pictures=[self.pictures[row] for row in rows],
+            captions=[self.captions[row] for row in rows],
+            short_captions=[self.short_captions[row] for row in rows],
+            metadata=[self.metadata[row] for row in rows],
+            embeddings={model: embedded[rows] for model, embedded in self.embeddings.items()},
+            _fingerprints=dict(self._fingerprints),
+        )
+
+    def embed(self, encoder: Encoder, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+        """The pictures' embeddings by this encoder, float32 [n, dim], unit rows.
+
+        Computed once for a model's weights. Those stored in the folder are used where they were made with exactly these
+        weights of the same rows. Raises ImageError for a picture that cannot be read.
+        """
+        name, weights = encoder.spec.name, encoder.fingerprint
+        with self._lock:
+            if weights and self._fingerprints.get(name) == weights:
+                return self.embeddings[name]
+        embedded = self._read_embeddings(name, weights)
+        if embedded is None:
+            embedded = encoder.encode_image(self.pictures, progress=progress)
+        with self._lock:
+            self.embeddings[name] = embedded
+            self._fingerprints[name] = weights
+        return embedded
+
+    def save_embeddings(self, encoder: Encoder) -> Path:
+        """Stores the embeddings by this encoder (computed where need be) in the gallery's folder, in half precision."""
+        from safetensors.numpy import save_file
+
+        if self.folder is None or not encoder.fingerprint:
+            raise GalleryError("embeddings are stored for a gallery with a folder, by a model whose weights are fixed")
+        path = self._embeddings_file(encoder.spec.name)
+        path.parent.mkdir(exist_ok=True)
+        origin = {"model": encoder.spec.name, "weights": encoder.fingerprint, "rows": self._rows_digest()}
+        save_file({"image": self.embed(encoder).astype(np.float16)}, path, metadata=origin)
+        return path
+
+    def _read_embeddings(self, model: str, weights: str) -> np.ndarray | None:
+        from safetensors import SafetensorError, safe_open
+
+        path = self._embeddings_file(model) if self.folder else None
+        if not weights or path is None or not path.is_file():
+            return None
+        try:
+            with safe_open(path, framework="np") as file:
+                origin = file.metadata() or {}
+                if (origin.get("weights"), origin.get("rows")) != (weights, self._rows_digest()):
+                    return None
+                stored = file.get_tensor("image").astype(np.float32)
+        except (SafetensorError, OSError):
+            return None
+        # Rounding to half precision took the rows off unit length.
+        return stored / np.linalg.norm(stored, axis=1, keepdims=True)
+
+    def _embeddings_file(self, model: str) -> Path:
+        assert self.folder is not None
+        return self.folder / EMBEDDINGS / f"{model.replace('/', '--')}.safetensors"
+
+    def _rows_digest(self) -> str:
+        return hashlib.sha256("\n".join(self.ids).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    root = path.parent.resolve()
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise GalleryError(f"line {number} of {path} is not JSON: {error}") from None
+            name = row.get("file_name") if isinstance(row, dict) else None
+            if not isinstance(name, str) or not name:
+                raise GalleryError(f"line {number} of {path} has no file_name")
+            if not (root / name).resolve().is_relative_to(root):
+                raise GalleryError(f"line {number} of {path} names {name!r}, which lies outside the folder")
+            if not (root / name).is_file():
+                raise GalleryError(f"line {number} of {path} names {name!r}, which is not there")
+            yield row
+
+
+def _find_pictures(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in _ENDINGS and path.is_file():
+            text = path.with_suffix(".txt")
+            caption = text.read_text(encoding="utf-8", errors="replace").strip() if text.is_file() else ""
+            yield {"file_name": path.relative_to(folder).as_posix(), "caption": caption}
+
+
+def _unused(name: str, taken: dict[str, Any]) -> str:
+    """The name, with a number where it is taken: uploads from two folders may be called the same."""
+    stem, dot, ending = name.rpartition(".")
+    number = 2
+    unused = name
+    while unused in taken:
+        unused = f"{stem}-{number}{dot}{ending}" if dot else f"{name}-{number}"
+        number += 1
+    return unused

@@ -1,0 +1,195 @@
+"""Models from the Hugging Face hub, at a named revision, into the cache that ``huggingface_hub`` keeps."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from longclip.registry import ModelSpec, resolve
+
+Progress = Callable[[int, int, str], None]
+"""Called with the bytes that have arrived, the bytes there are in all (0 where unknown), and the file's name."""
+
+# A server that does not answer within this many seconds is taken for absent.
+TIMEOUT = 5.0
+# What is fetched of a repository whose files no spec names: the first kind of which all are there, and its extras.
+_KINDS = (
+    ("open_clip_config.json", "open_clip_model.safetensors"),
+    ("config.json", "model.safetensors"),
+)
+_EXTRAS = (
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "words.txt",
+)
+
+
+class HubError(RuntimeError):
+    """A model that could not be fetched; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Where a model's files lie now (a folder, or the file itself where it is only one), and the commit they are of."""
+
+    path: Path
+    revision: str
+
+
+def locate(name: str | os.PathLike[str], progress: Progress | None = None) -> tuple[ModelSpec, Path]:
+    """A model's spec, with the commit in place of the revision, and its folder or file; fetched where need be.
+
+    Raises ValueError for an unknown name, FileNotFoundError for an embedded model that has not been built, HubError.
+    """
+    spec = resolve(name)
+    if spec.folder is None:
+        fetched = fetch(spec, progress)
+        return replace(spec, revision=fetched.revision), fetched.path
+    if not spec.folder.exists():
+        raise FileNotFoundError(f"there is no {spec.folder}: the model {spec.name} has not been built here")
+    return spec, spec.folder
+
+
+def fetch(spec: ModelSpec, progress: Progress | None = None, endpoint: str | None = None) -> Fetched:
+    """Fetches a model of the hub, or finds it in the cache where the hub cannot be reached.
+
+    `endpoint` is another server that speaks the hub's protocol. Whatever goes wrong (no network, no access, no such
+    repository, revision or file, a full disk, an interrupted transfer) is a HubError.
+    """
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    if spec.repository is None:
+        raise ValueError(f"{spec.name} is not a model of the hub")
+    try:
+        if constants.is_offline_mode():
+            raise OfflineModeIsEnabled("HF_HUB_OFFLINE is set")
+        api = HfApi(endpoint=endpoint)
+        found = api.model_info(spec.repository, revision=spec.revision, timeout=TIMEOUT, files_metadata=True)
+        sizes = {file.rfilename: file.size or 0 for file in found.siblings or ()}
+        files = _choose(spec, set(sizes))
+        return _download(spec, found.sha or "", {name: sizes.get(name, 0) for name in files}, progress, endpoint)
+    except HubError:
+        raise
+    except Exception as error:  # many libraries stand behind a download; each has errors of its own
+        if _is_unreachable(error):
+            try:
+                return _cached(spec)
+            except LocalEntryNotFoundError:
+                pass
+        raise HubError(_explain(spec, error)) from error
+
+
+def _choose(spec: ModelSpec, present: set[str]) -> tuple[str, ...]:
+    if spec.files:
+        missing = [name for name in spec.files if name not in present]
+        if missing:
+            raise HubError(f"{spec.repository} has no file {', '.join(missing)} at revision {spec.revision}")
+        return spec.files
+    for kind in _KINDS:
+        if present.issuperset(kind):
+            return (*kind, *(name for name in _EXTRAS if name in present))
+    official = sorted(name for name in present if name.endswith(".pt") and "/" not in name)
+    if len(official) == 1:
+        return tuple(official)
+    wanted = "; ".join(" and ".join(kind) for kind in _KINDS)
+    raise HubError(f"{spec.repository} holds no CLIP model in a format read here: wanted {wanted}; or one .pt file")
+
+
+def _download(
+    spec: ModelSpec, commit: str, files: dict[str, int], progress: Progress | None, endpoint: str | None
+) -> Fetched:
+    from huggingface_hub import hf_hub_download
+
+    total, done = sum(files.values()), 0
+    path = Path()
+    for name, size in files.items():
+        bar = _bar(progress, done, total, name) if progress else None
+        path = Path(
+            hf_hub_download(
+                spec.repository, name, revision=commit, endpoint=endpoint, etag_timeout=TIMEOUT, tqdm_class=bar
+            )
+        )
+        done += size
+        if progress:
+            progress(done, total, name)
+    return Fetched(path if len(files) == 1 else path.parent, commit)
+
+
+def _cached(spec: ModelSpec) -> Fetched:
+    """What an earlier fetch left. Raises ``LocalEntryNotFoundError`` where it left nothing, or not all."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    folder = Path(snapshot_download(spec.repository, revision=spec.revision, local_files_only=True))
+    try:
+        files = _choose(spec, {path.name for path in folder.iterdir()})
+    except HubError as error:
+        raise LocalEntryNotFoundError(str(error)) from error
+    return Fetched(folder / files[0] if len(files) == 1 else folder, folder.name)
+
+
+def _bar(progress: Progress, done: int, total: int, name: str) -> type:
+    """A stand-in for the terminal's progress bar that calls `progress` instead."""
+    from tqdm.auto import tqdm
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            self.arrived = settings.get("initial", 0)
+            super().__init__(*arguments, **{**settings, "disable": True})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self.arrived += int(n or 0)
+            progress(done + self.arrived, total, name)
+            return super().update(n)
+
+    return Bar
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    if isinstance(error, HfHubHTTPError):
+        return error.response is not None and error.response.status_code >= 500
+    # The HTTP library that huggingface_hub uses changes with its version; what breaks on the way is a TransportError in all.
+    transport = any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
+    return transport or isinstance(error, (ConnectionError, TimeoutError, LocalEntryNotFoundError))
+
+
+def _explain(spec: ModelSpec, error: BaseException) -> str:
+    """One sentence: what could not be fetched, why, and what to do."""
+    from huggingface_hub import errors
+
+    what = f"{spec.repository} (revision {spec.revision})"
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return f"{what} is not in the cache, and HF_HUB_OFFLINE forbids to fetch it."
+    if isinstance(error, errors.GatedRepoError):
+        return f"{what} is gated: accept its terms on its page and log in with `hf auth login`."
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{spec.repository} has no revision {spec.revision!r}."
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return f"{spec.repository} does not exist on the hub, or is private: check its name, or log in with `hf auth login`."
+    if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
+        return f"{what} lacks a file that was expected: {_first_line(error)}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{what} was not fetched: the disk is full; free some space and try again (what has arrived is kept)."
+    if isinstance(error, PermissionError):
+        return f"{what} was not fetched: the cache folder {error.filename or ''} cannot be written."
+    if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
+        status = error.response.status_code
+        denied = " Log in with `hf auth login`." if status in (401, 403) else ""
+        return f"{what} was not fetched: the hub answered with status {status}.{denied}"
+    if _is_unreachable(error):
+        return f"{what} is not in the cache, and the hub cannot be reached: check the network and try again."
+    return f"{what} was not fetched, the transfer broke off ({_first_line(error)}): try again, what has arrived is kept."
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

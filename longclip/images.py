@@ -1,0 +1,176 @@
+"""Pictures from files, bytes or PIL to the pixels a model reads, with limits that hold before anything is decoded."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Picture = str | os.PathLike[str] | bytes | Image.Image
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+MAX_BYTES = 20_000_000
+MAX_PIXELS = 40_000_000
+_WANTED = "a JPEG, PNG, WebP, GIF, BMP or TIFF picture"
+# Beyond this many times longer than wide, the ends that a centre crop discards are cut off ahead of the resizing: a
+# picture of 1 x 40,000,000 pixels would otherwise be resized to 224 x 9 billion.
+_LONG = 8
+
+
+class ImageError(ValueError):
+    """A picture that is refused; the message is one sentence for the user."""
+
+
+def open_image(picture: Picture, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """An RGB picture from a path, the bytes of a file, or a PIL image; the first frame where it has several.
+
+    It is turned as its EXIF data say, 16-bit and floating-point values are scaled to 8 bits, and transparency is laid on
+    white. Raises ImageError for a file that is missing, empty, larger than `max_bytes`, of another format, of more than
+    `max_pixels` (read from the header, before decoding), or that cannot be decoded.
+    """
+    if isinstance(picture, Image.Image):
+        name, image = "the picture", picture
+    else:
+        name = "the picture" if isinstance(picture, bytes) else Path(picture).name
+        image = _open(read_bytes(picture, max_bytes=max_bytes), name)
+    width, height = image.size
+    if width * height > max_pixels:
+        count, limit = width * height / 1e6, max_pixels / 1e6
+        raise ImageError(f"{name} has {count:,.1f} megapixels ({width:,} × {height:,}): at most {limit:,.1f} are read")
+    try:
+        image.load()
+        return _to_rgb(_upright(image))
+    except Exception as error:  # a decoder given damaged bytes raises whatever it stumbles over
+        raise ImageError(f"{name} is damaged or incomplete and cannot be decoded ({error})") from error
+
+
+def read_bytes(picture: str | os.PathLike[str] | bytes, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes of a file (or those given), refused with an ImageError where there are none or more than `max_bytes`."""
+    if isinstance(picture, bytes):
+        name, size = "the picture", len(picture)
+    else:
+        path = Path(picture)
+        if not path.is_file():
+            raise ImageError(f"there is no file {path}: wanted {_WANTED}")
+        name, size = path.name, path.stat().st_size
+    if size == 0:
+        raise ImageError(f"{name} is empty (0 bytes): wanted {_WANTED}")
+    if size > max_bytes:
+        raise ImageError(f"{name} has {size / 1e6:,.1f} MB: at most {max_bytes / 1e6:,.1f} MB are read")
+    return picture if isinstance(picture, bytes) else path.read_bytes()
+
+
+def _open(content: bytes, name: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{name} has far too many pixels: at most {MAX_PIXELS / 1e6:,.0f} megapixels are read") from error
+    except Exception as error:
+        raise ImageError(f"{name} is not {_WANTED}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # EXIF data that cannot be read say nothing about the picture's orientation
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return _to_8_bit(image).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Grey values of 16 or 32 bits or floats, scaled by the range they are kept in, not clipped at 255."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    highest = values.max()
+    whole = next((top for top in (1.0, 255.0, 65535.0) if highest <= top), highest)
+    top = 65535.0 if image.mode.startswith("I") and highest <= 65535.0 else whole
+    return Image.fromarray(np.clip(values * (255.0 / top) + 0.5, 0, 255).astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a model wants its pictures: open_clip's transform for evaluation, with its names for the settings.
+
+    `mode` is "shortest" (resize the shorter side, cut out the centre), "longest" (the longer side, the rest filled) or
+    "squash".
+    """
+
+    size: tuple[int, int] = (224, 224)
+    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
+    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+    interpolation: str = "bicubic"
+    mode: str = "shortest"
+    fill: int = 0
+
+    @classmethod
+    def from_config(cls, size: int | tuple[int, int], settings: dict[str, Any] | None = None) -> Preprocessing:
+        """From a model's `image_size` and the ``preprocess_cfg`` of its folder."""
+        settings = settings or {}
+        size = settings.get("size", size)
+        height, width = (size, size) if isinstance(size, int) else size
+        return cls(
+            size=(height, width),
+            mean=tuple(settings.get("mean", cls.mean)),
+            std=tuple(settings.get("std", cls.std)),
+            interpolation=settings.get("interpolation", cls.interpolation),
+            mode=settings.get("resize_mode", cls.mode),
+            fill=settings.get("fill_color", cls.fill),
+        )
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """An RGB picture as float32 pixels [3, height, width], normalised."""
+        return self._transform(self._shorten(image))
+
+    def batch(self, pictures: Iterable[Picture]) -> Tensor:
+        """Pictures of any kind that `open_image` takes, as float32 pixels [n, 3, height, width]."""
+        import torch
+
+        rows = [self(open_image(picture)) for picture in pictures]
+        return torch.stack(rows) if rows else torch.empty(0, 3, *self.size)
+
+    def _shorten(self, image: Image.Image) -> Image.Image:
+        width, height = image.size
+        if max(width, height) <= _LONG * min(width, height):
+            return image
+        if self.mode == "longest":
+            # No side may come out as 0 pixels.
+            least = math.ceil(max(width, height) / min(self.size))
+            return image.resize((max(width, least), max(height, least)))
+        if self.mode == "squash":
+            return image
+        keep = _LONG * min(width, height)
+        left, top = max(0, (width - keep) // 2), max(0, (height - keep) // 2)
+        return image.crop((left, top, min(width, left + keep), min(height, top + keep)))
+
+    @cached_property
+    def _transform(self) -> Any:
+        from open_clip.transform import image_transform
+
+        size = self.size[0] if self.size[0] == self.size[1] else self.size
+        return image_transform(
+            size,
+            is_train=False,
+            mean=self.mean,
+            std=self.std,
+            resize_mode=self.mode,
+            interpolation=self.interpolation,
+            fill_color=self.fill,
+        )

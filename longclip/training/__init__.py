@@ -1,0 +1,1 @@
+"""Training: recipes, batches, and the loop that turns them into a model."""
