@@ -74,6 +74,8 @@ def _align(text: str, mended: str, start: int = 0, grains: int = len(_GRAINS)) -
     Takes the finest of the first `grains` grains in which mending part by part gives the same result, then looks for
     finer ones within each part that changed.
     """
+    if not grains:
+        return [(start, start + len(text))] * len(mended)
     for level, grain in enumerate(_GRAINS[:grains]):
         parts = grain.findall(text)
         results = {part: part if _PLAIN.fullmatch(part) else _mend(part) for part in set(parts)}

@@ -75,7 +75,7 @@ def fetch(spec: ModelSpec, progress: Progress | None = None, endpoint: str | Non
         found = api.model_info(spec.repository, revision=spec.revision, timeout=TIMEOUT, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in found.siblings or ()}
         files = _choose(spec, set(sizes))
-        return _download(spec, found.sha or "", {name: sizes.get(name, 0) for name in files}, progress, endpoint)
+        return _download(spec, {name: sizes[name] for name in files}, progress, endpoint)
     except HubError:
         raise
     except Exception as error:  # many libraries stand behind a download; each has errors of its own
@@ -103,24 +103,23 @@ def _choose(spec: ModelSpec, present: set[str]) -> tuple[str, ...]:
     raise HubError(f"{spec.repository} holds no CLIP model in a format read here: wanted {wanted}; or one .pt file")
 
 
-def _download(
-    spec: ModelSpec, commit: str, files: dict[str, int], progress: Progress | None, endpoint: str | None
-) -> Fetched:
+def _download(spec: ModelSpec, files: dict[str, int], progress: Progress | None, endpoint: str | None) -> Fetched:
     from huggingface_hub import hf_hub_download
 
     total, done = sum(files.values()), 0
+    # Asked for by its revision, the first file leaves a note of the commit in the cache; the others are of that commit.
+    revision = spec.revision
     path = Path()
     for name, size in files.items():
         bar = _bar(progress, done, total, name) if progress else None
         path = Path(
-            hf_hub_download(
-                spec.repository, name, revision=commit, endpoint=endpoint, etag_timeout=TIMEOUT, tqdm_class=bar
-            )
+            hf_hub_download(spec.repository, name, revision=revision, endpoint=endpoint, etag_timeout=TIMEOUT, tqdm_class=bar)
         )
+        revision = path.parent.name
         done += size
         if progress:
             progress(done, total, name)
-    return Fetched(path if len(files) == 1 else path.parent, commit)
+    return Fetched(path if len(files) == 1 else path.parent, path.parent.name)
 
 
 def _cached(spec: ModelSpec) -> Fetched:

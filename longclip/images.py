@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -150,11 +149,11 @@ class Preprocessing:
         width, height = image.size
         if max(width, height) <= _LONG * min(width, height):
             return image
-        if self.mode == "longest":
-            # No side may come out as 0 pixels.
-            least = math.ceil(max(width, height) / min(self.size))
-            return image.resize((max(width, least), max(height, least)))
-        if self.mode == "squash":
+        scale = min(self.size) / max(width, height)
+        if self.mode == "longest" and scale * min(width, height) < 1:
+            # Straight to the final size: open_clip's rounding would leave the short side 0 pixels.
+            return image.resize((max(1, round(width * scale)), max(1, round(height * scale))))
+        if self.mode != "shortest":
             return image
         keep = _LONG * min(width, height)
         left, top = max(0, (width - keep) // 2), max(0, (height - keep) // 2)

@@ -208,7 +208,7 @@ def _is_plain_vision(visual: nn.Module) -> bool:
 
 def _chunk_rows(x: Tensor) -> int:
     """Rows that pass through the layers at once: on a CPU what its caches hold, on a GPU what fills it."""
-    return 2048 if x.device.type == "cpu" else 1 << 17
+    return 1024 if x.device.type == "cpu" else 1 << 17
 
 
 def _group_slack(x: Tensor) -> int:

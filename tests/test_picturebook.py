@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from longclip.picturebook.captions import count_units
-from longclip.picturebook.files import write_pages
+from longclip.picturebook.files import contact_sheet, write_pages
 from longclip.picturebook.kinds import FAMILIES, KINDS
 from longclip.picturebook.pages import CHANGES, changed_spans, counterfactual, draw_family, draw_page, draw_pages
 from longclip.picturebook.palette import COLOURS, thing_tones
@@ -205,3 +205,27 @@ def test_pages_are_written_as_an_image_folder(tmp_path):
         assert read[0]["long_caption"][start:end] and all(0 <= i < len(read[0]["scene"]["things"]) for i in things)
     with pytest.raises(ValueError, match="'jpg' is unknown; there are png, webp"):
         write_pages(pages, tmp_path, format="jpg")
+
+
+def test_a_contact_sheet_holds_every_picture():
+    pages = list(draw_pages("held-out", 0, 5))
+    sheet = contact_sheet(pages, columns=3, size=40, gap=4)
+    assert sheet.size == (3 * 44 - 4, 2 * 44 - 4)
+    last = sheet.crop((44, 44, 84, 84)).convert("RGB")
+    assert np.array_equal(np.asarray(last), np.asarray(pages[4].scene.draw(40)))
+
+
+def test_the_command_writes_families_and_refuses_what_it_cannot_draw(tmp_path, capsys):
+    from longclip.__main__ import main
+
+    command = ["picturebook", "--out", str(tmp_path / "a"), "--count", "16", "--size", "32", "--family-size", "8", "--json"]
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out) == {"folder": str(tmp_path / "a"), "scenes": 16, "families": 2}
+    for wrong, words in (
+        (["--count", "0"], "at least 1 scene"),
+        (["--late", "--count", "8"], "give it --family-size 2 or more"),
+        (["--split", "test"], "split 'test' is unknown"),
+        (["--format", "jpg"], "picture format 'jpg' is unknown"),
+    ):
+        assert main(["picturebook", "--out", str(tmp_path / "b"), *wrong]) == 2
+        assert words in capsys.readouterr().err

@@ -27,7 +27,9 @@ def test_equals_the_official_rows():
     assert torch.equal(table, before)
 
 
-@pytest.mark.parametrize(("rows", "keep", "ratio"), [(77, 20, 4), (248, 20, 4), (77, 0, 2), (10, 8, 7), (33, 5, 1), (77, 20, 9)])
+@pytest.mark.parametrize(
+    ("rows", "keep", "ratio"), [(77, 20, 4), (248, 20, 4), (77, 0, 2), (10, 8, 7), (33, 5, 1), (77, 20, 9)]
+)
 def test_equals_the_closed_form(rows, keep, ratio):
     table = torch.randn(rows, 8, dtype=torch.float64)
     stretched = stretch_positions(table, keep, ratio)

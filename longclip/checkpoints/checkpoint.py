@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -63,6 +64,12 @@ def checkpoint_of(model: LongCLIP, preprocess: dict[str, Any] | None = None) -> 
     """The checkpoint of a model, ready to be written; its tensors are copies on the CPU."""
     state = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in model.state_dict().items()}
     return Checkpoint(model.config, state, "model", preprocess or {})
+
+
+def mlp_ratio(hidden: int, width: int) -> float:
+    """The ratio that open_clip multiplies by `width` and rounds down to get `hidden`."""
+    ratio = hidden / width
+    return ratio if int(width * ratio) == hidden else math.nextafter(ratio, math.inf)
 
 
 def empty_state(config: Config, format: str) -> dict[str, Tensor]:

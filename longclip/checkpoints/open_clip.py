@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from longclip.checkpoints.checkpoint import Checkpoint, CheckpointError, compare_states, empty_state
+from longclip.checkpoints.checkpoint import Checkpoint, CheckpointError, compare_states, empty_state, mlp_ratio
 from longclip.checkpoints.files import read_tensors, write_tensors
 from longclip.model import Config
 
@@ -68,7 +68,7 @@ def _tower(state: Mapping[str, Tensor], prefix: str, width: int, format: str) ->
     first = f"{prefix}.resblocks."
     layers = {name.removeprefix(first).split(".")[0] for name in state if name.startswith(first)}
     hidden = _shape(state, f"{first}0.mlp.c_fc.weight", 2, format)[0]
-    return {"layers": len(layers), "mlp_ratio": hidden / width}
+    return {"layers": len(layers), "mlp_ratio": mlp_ratio(hidden, width)}
 
 
 def _shape(state: Mapping[str, Tensor], name: str, dimensions: int, format: str) -> tuple[int, ...]:

@@ -14,8 +14,12 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a name, a file, a folder, or hf-hub:owner/name")
-    parser.add_argument("--format", required=True, choices=FORMATS, help="folder and hugging_face are folders, the others files")
-    parser.add_argument("--out", required=True, type=Path, help="the folder or file to write; a file ends in .pt or .safetensors")
+    parser.add_argument(
+        "--format", required=True, choices=FORMATS, help="folder and hugging_face are folders, the others files"
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, help="the folder or file to write; a file ends in .pt or .safetensors"
+    )
     parser.add_argument("--precision", choices=PRECISIONS, help="default: as stored")
 
 

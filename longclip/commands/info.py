@@ -23,7 +23,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     spec = resolve(args.model)
     described = _describe(spec) | (_describe_weights(args.model) if spec.folder or args.fetch else {})
-    print(json.dumps(described, indent=2) if args.json else "\n".join(f"{name:<15} {value}" for name, value in described.items()))
+    print(
+        json.dumps(described, indent=2) if args.json else "\n".join(f"{name:<15} {value}" for name, value in described.items())
+    )
     return 0
 
 
@@ -69,5 +71,7 @@ def _table(found: list[dict[str, Any]]) -> str:
     rows = [f"{'name':<{width}}  {'family':<9}  length  licence     where"]
     for model in found:
         where = "embedded" if model["embedded"] else model["location"]
-        rows.append(f"{model['name']:<{width}}  {model['family']:<9}  {model['context_length']:>6}  {model['licence']:<10}  {where}")
+        rows.append(
+            f"{model['name']:<{width}}  {model['family']:<9}  {model['context_length']:>6}  {model['licence']:<10}  {where}"
+        )
     return "\n".join(rows)

@@ -23,15 +23,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..picturebook.files import write_pages
+    from ..picturebook.files import contact_sheet, write_pages
     from ..picturebook.pages import draw_pages
 
     if args.count < 1 or not 16 <= args.size <= 2048:
         raise ValueError(f"got --count {args.count} and --size {args.size}; wanted at least 1 scene of 16 to 2048 pixels")
     if args.late and args.family_size < 2:
         raise ValueError("--late draws families: give it --family-size 2 or more, such as 8")
-    pages = draw_pages(args.split, args.seed, args.count, args.family_size, args.late)
+    pages = list(draw_pages(args.split, args.seed, args.count, args.family_size, args.late))
     rows = write_pages(pages, args.out, args.size, args.format)
+    if args.sheet:
+        contact_sheet(pages[:24]).save(args.sheet)
     done = {"folder": str(args.out), "scenes": len(rows), "families": len({row["family"] for row in rows if row["family"]})}
     print(json.dumps(done) if args.json else f"{done['scenes']} scenes are in {done['folder']}")
     return 0

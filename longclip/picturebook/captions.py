@@ -40,7 +40,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence of a plan. form: summary, subject, time, weather, thing, pair or relation."""
+    """One sentence of a plan. form: summary, portrait, subject, time, weather, thing, pair or relation."""
 
     form: str
     things: tuple[int, ...]
@@ -65,7 +65,7 @@ def plan_caption(scene: Scene, summary: Sentence, rng: Random) -> Plan:
     plan = (summary, *_shuffled(plan_details(scene, numbers[1:], rng), rng))
     wanted = rng.randint(4, 10) if rng.random() < 0.15 else rng.randint(0, 2)
     length = count_units(realise(plan, scene).text)
-    while length < LONGEST - 20 and (wanted > 0 or length < SHORTEST):
+    while len(numbers) > 1 and length < LONGEST - 20 and (wanted > 0 or length < SHORTEST):
         plan = (*plan, _relation(scene, numbers, rng))
         length += count_units(realise(plan[-1:], scene).text)
         wanted -= 1
@@ -131,6 +131,12 @@ def _summary(sentence: Sentence, scene: Scene, rng: Random):
     return template, fields | {name: (word, ()) for name, word in wording.sky(scene).items()}
 
 
+def _portrait(sentence: Sentence, scene: Scene, rng: Random):
+    """A summary that says how the subject looks."""
+    template, fields = _summary(sentence, scene, rng)
+    return template, fields | {"a": (wording.noun_phrase(scene.subject, rng), (0,))}
+
+
 def _subject(sentence: Sentence, scene: Scene, rng: Random):
     thing = scene.subject
     pattern = thing.pattern if thing.pattern != "plain" else "without any pattern"
@@ -191,6 +197,7 @@ def _relate(sentence: Sentence, scene: Scene, rng: Random):
 
 _FORMS = {
     "summary": _summary,
+    "portrait": _portrait,
     "subject": _subject,
     "time": _time,
     "weather": _weather,

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from PIL import Image
+
 from .pages import Page
 
 FORMATS = {"png": {"optimize": True}, "webp": {"quality": 90, "method": 6}}
@@ -42,3 +44,13 @@ def describe(page: Page, file_name: str) -> dict:
         "scene": page.scene.graph(),
         "phrases": [[phrase.start, phrase.end, list(phrase.things)] for phrase in long.phrases],
     }
+
+
+def contact_sheet(pages: Iterable[Page], columns: int = 6, size: int = 192, gap: int = 6) -> Image.Image:
+    """The pages' pictures, `size` pixels each, row by row on a transparent ground."""
+    pictures = [page.scene.draw(size) for page in pages]
+    step = size + gap
+    sheet = Image.new("RGBA", (min(columns, len(pictures)) * step - gap, -(-len(pictures) // columns) * step - gap))
+    for number, picture in enumerate(pictures):
+        sheet.paste(picture, (number % columns * step, number // columns * step))
+    return sheet

@@ -47,9 +47,9 @@ class Counterfactual:
     added: tuple[tuple[int, int], ...]
 
 
-def draw_page(split: str, seed: int, index: int) -> Page:
-    """Page `index` of a split, independent of all others."""
-    scene = draw_scene(split, seed, index)
+def draw_page(split: str, seed: int, index: int, others: tuple[int, int] = (3, 8)) -> Page:
+    """Page `index` of a split, independent of all others, with `others` (least, most) things beside the subject."""
+    scene = draw_scene(split, seed, index, others)
     rng = Random(f"{scene.seed}/words")
     return Page(scene, plan_caption(scene, plan_summary(rng), rng))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..picturebook.captions import realise
+from ..picturebook.captions import Sentence, realise
 from ..picturebook.pages import Page, draw_family, draw_page
 from .recipe import Recipe
 
@@ -44,6 +44,10 @@ class PictureBookBatches(Dataset):
 
     def _pages(self, step: int, rng: Random) -> list[Page]:
         recipe = self.recipe
+        if recipe.objective == "contrastive":
+            # Half of the web's pictures show one thing or few, which is where shapes are learned first.
+            rooms = ((0, 2), (3, 8))
+            return [draw_page("train", recipe.seed, step * recipe.batch + i, rooms[i % 2]) for i in range(recipe.batch)]
         families = int(recipe.batch * recipe.family_share) // recipe.family_size
         pages = []
         for number in range(families):
@@ -54,12 +58,17 @@ class PictureBookBatches(Dataset):
 
 
 def web_caption(page: Page, rng: Random) -> str:
-    """A caption as the web has them: most are the summary, some have a detail or are one, a few are longer."""
+    """A caption as the web has them: most name the subject and the place, some a detail as well, a few are longer.
+
+    Captions that also tell the subject's colour matter: colours are learned first, and through them where to look.
+    """
     summary, *others = page.plan
     u = rng.random()
-    if u < 0.50:
+    if u < 0.30:
         plan = (summary,)
-    elif u < 0.72:
+    elif u < 0.60:
+        plan = (Sentence("portrait", (0,), summary.seed),)
+    elif u < 0.75:
         plan = (summary, rng.choice(others))
     elif u < 0.92:
         plan = (rng.choice(others),)

@@ -1,0 +1,151 @@
+"""What all tabs share: the models by name, loaded when first asked for, and the galleries by key."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from demos.jobs import Jobs, Note
+from demos.selection import PICTURE_BOOK
+from longclip.gallery import Gallery, GalleryError
+from longclip.hub import HubError
+from longclip.images import ImageError
+from longclip.registry import ModelSpec, assets, available
+
+if TYPE_CHECKING:
+    from longclip.encoder import Encoder
+
+log = logging.getLogger(__name__)
+
+# Seconds for which a visitor's own pictures are kept, and how many such sets at most.
+KEEP_SECONDS, KEEP_SETS = 3600.0, 40
+# Models from the hub kept in memory beside the embedded ones.
+KEEP_MODELS = 3
+# Errors whose message is a sentence for people.
+SPOKEN = (HubError, ImageError, GalleryError, ValueError, FileNotFoundError)
+
+
+class Unavailable(RuntimeError):
+    """A model or gallery that cannot be used now; the message is one sentence for the visitor."""
+
+
+@dataclass
+class Kept:
+    """A visitor's own gallery and when it was last used."""
+
+    gallery: Gallery
+    used: float = field(default_factory=time.monotonic)
+
+
+class Context:
+    """Models and galleries of one running app. All methods may be called from any thread.
+
+    What takes long comes in pairs: an iterator of (done, all) that ends when the result is there, and the result, which is
+    waited for where need be. An iterator left early stops the work, unless another visitor waits for the same.
+    """
+
+    def __init__(self, device: str = "cpu", public: bool = False) -> None:
+        self.device = device
+        self.public = public
+        self.models: dict[str, ModelSpec] = {spec.name: spec for spec in available()}
+        self._jobs = Jobs()
+        self._kept: dict[str, Kept] = {}
+        self._book: Gallery | None = None
+        self._lock = Lock()
+
+    def loading(self, name: str) -> Iterator[tuple[int, int]]:
+        """Loads a model: yields (bytes that have arrived, all) while it comes from the hub."""
+        yield from self._jobs.follow(("model", name), lambda note: self._load(name, note))
+        self._drop_models()
+
+    def encoder(self, name: str) -> Encoder:
+        """A model. Raises Unavailable where it cannot be loaded."""
+        return self._result(("model", name), lambda note: self._load(name, note))
+
+    def ready(self, name: str) -> bool:
+        """Whether a model is in memory."""
+        return self._jobs.ready(("model", name))
+
+    def gallery(self, key: str) -> Gallery:
+        """A gallery by key: `PICTURE_BOOK`, or one that was kept. Raises Unavailable for one that is gone."""
+        with self._lock:
+            if key == PICTURE_BOOK:
+                if self._book is None:
+                    self._book = _read_book()
+                return self._book
+            self._drop_galleries()
+            if key not in self._kept:
+                raise Unavailable("Your pictures are no longer here (they are kept for an hour): add them again.")
+            self._kept[key].used = time.monotonic()
+            return self._kept[key].gallery
+
+    def keep(self, gallery: Gallery) -> str:
+        """Keeps a visitor's own gallery for an hour after its last use. Returns its key, which nobody can guess."""
+        key = secrets.token_urlsafe(12)
+        with self._lock:
+            self._kept[key] = Kept(gallery)
+            self._drop_galleries()
+        return key
+
+    def embedding(self, what: str, key: str, name: str) -> Iterator[tuple[int, int]]:
+        """Embeds the "pictures" or the "captions" of a gallery with a model that is in memory: yields (done, all)."""
+        yield from self._jobs.follow((what, key, name), lambda note: self._embed(what, key, name, note))
+
+    def embedded(self, what: str, key: str, name: str) -> np.ndarray:
+        """Embeddings of the "pictures" or the "captions" of a gallery, float32 [n, dim], unit rows. Raises Unavailable."""
+        return self._result((what, key, name), lambda note: self._embed(what, key, name, note))
+
+    def _result(self, key: tuple[str, ...], work: Callable[[Note], Any]) -> Any:
+        try:
+            return self._jobs.result(key, work)
+        except SPOKEN as error:
+            raise Unavailable(str(error)) from error
+        except Unavailable:
+            raise
+        except Exception as error:
+            log.exception("failed: %s", " ".join(key))
+            raise Unavailable(f"{key[-1]} could not be used ({type(error).__name__}).") from error
+
+    def _load(self, name: str, note: Note) -> Encoder:
+        from longclip.encoder import load
+
+        if name not in self.models:
+            raise ValueError(f"{name} is not among the models of this page.")
+        return load(name, self.device, lambda arrived, total, _: note(arrived, total))
+
+    def _embed(self, what: str, key: str, name: str, note: Note) -> np.ndarray:
+        gallery, encoder = self.gallery(key), self.encoder(name)
+        if what == "pictures":
+            return gallery.embed(encoder, progress=note)
+        return encoder.encode_text(gallery.captions, progress=note)
+
+    def _drop_models(self) -> None:
+        loaded = [name for kind, name, *_ in self._jobs.keys() if kind == "model"]
+        foreign = [name for name in loaded if self.ready(name) and not self.models[name].embedded]
+        for name in foreign[: max(0, len(foreign) - KEEP_MODELS)]:
+            self._jobs.forget(("model", name))
+
+    def _drop_galleries(self) -> None:
+        now = time.monotonic()
+        oldest = sorted(self._kept, key=lambda key: self._kept[key].used)
+        for number, key in enumerate(oldest):
+            if len(oldest) - number > KEEP_SETS or now - self._kept[key].used > KEEP_SECONDS:
+                del self._kept[key]
+                for job in self._jobs.keys():
+                    if key in job:
+                        self._jobs.forget(job)
+
+
+def _read_book() -> Gallery:
+    folder = assets() / "gallery"
+    try:
+        return Gallery.from_folder(folder)
+    except (GalleryError, FileNotFoundError) as error:
+        raise Unavailable(f"The picture book's gallery is not here: {error}.") from error

@@ -1,0 +1,65 @@
+"""What a visitor is looking at, carried between the tabs and in the address bar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+TO_PICTURES, TO_CAPTIONS = "pictures", "captions"
+PICTURE_BOOK = "picturebook"
+# An address longer than about 2,000 characters is cut by some programs that pass it on.
+LONGEST_IN_ADDRESS = 1500
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One visitor's choice: two models, a gallery, the picture that answers the caption, and the caption.
+
+    `gallery` and `upload` (a picture of the visitor's own used as query) are keys of `demos.context.Context`. `search` says
+    what is looked for: `TO_PICTURES` by the caption, or `TO_CAPTIONS` by the picture.
+    """
+
+    left: str = "picturebook-clip"
+    right: str = "picturebook-longclip"
+    gallery: str = PICTURE_BOOK
+    picture: str | None = None
+    caption: str = ""
+    search: str = TO_PICTURES
+    upload: str | None = None
+
+    @property
+    def models(self) -> tuple[str, str]:
+        return self.left, self.right
+
+    def changed(self, **fields: object) -> Selection:
+        """The selection with other values for some fields."""
+        return replace(self, **fields)  # type: ignore[arg-type]
+
+    def address(self, tab: str, own_caption: str | None = None) -> str:
+        """The query part of a link, "?tab=…": what `from_address` reads back.
+
+        `own_caption` is the caption that belongs to the picture and need not be spelled out. Pictures of the visitor's own
+        stay out: they are on no other machine.
+        """
+        fields = {"tab": tab, "left": self.left, "right": self.right, "search": self.search}
+        if self.gallery == PICTURE_BOOK and self.picture:
+            fields["picture"] = self.picture
+        if self.caption != own_caption and 0 < len(self.caption) <= LONGEST_IN_ADDRESS:
+            fields["caption"] = self.caption
+        return "?" + urlencode(fields)
+
+    @classmethod
+    def from_address(cls, query: Mapping[str, str], models: tuple[str, ...]) -> Selection:
+        """The selection of a link. What is missing, unknown or too long is as in a fresh one."""
+        fresh = cls()
+        left, right = (query.get(side, "") for side in ("left", "right"))
+        search = query.get("search", "")
+        caption = query.get("caption", "")
+        return cls(
+            left=left if left in models else fresh.left,
+            right=right if right in models else fresh.right,
+            picture=query.get("picture") or None,
+            caption=caption if len(caption) <= LONGEST_IN_ADDRESS else "",
+            search=search if search in (TO_PICTURES, TO_CAPTIONS) else TO_PICTURES,
+        )

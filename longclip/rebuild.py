@@ -1,0 +1,89 @@
+"""What ships in `assets/`, made in order of dependence, and the manifest that says which file came from which.
+
+picturebook-clip -> picturebook-longclip -> the gallery with both models' embeddings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from itertools import chain
+from pathlib import Path
+
+from .picturebook.files import write_pages
+from .picturebook.pages import draw_pages
+from .registry import assets
+
+MODELS = {"picturebook-clip": (), "picturebook-longclip": ("models/picturebook-clip",)}
+GALLERY = "gallery"
+STAGES = (*MODELS, GALLERY)
+#: Gallery scenes: independent ones, then families of eight, ordinary and late. Seed 0 is what figures are measured on.
+SCENES, HARD, LATE, SEED = 1000, 15, 15, 1
+MANIFEST = "manifest.json"
+# What a run leaves behind for itself and nobody needs to load the model.
+_OF_THE_RUN = ("state.pt", "log.jsonl")
+
+
+def rebuild(stages: tuple[str, ...], work: Path, workers: int = 1) -> dict:
+    """Make the stages anew, in order, and bring the manifest up to date. Returns the manifest.
+
+    Training runs in `work`, resumes there, and is only then copied to the assets. Raises ValueError for an unknown stage.
+    """
+    unknown = [stage for stage in stages if stage not in STAGES]
+    if unknown:
+        raise ValueError(f"stage {', '.join(unknown)} is unknown; there are {', '.join(STAGES)}")
+    folder = assets()
+    for stage in STAGES:
+        if stage in stages:
+            if stage == GALLERY:
+                _make_gallery(folder / GALLERY)
+            else:
+                _train(stage, folder / "models" / stage, work / stage, workers)
+    made = manifest(folder)
+    (folder / MANIFEST).write_text(json.dumps(made, indent=1) + "\n", "utf-8")
+    return made
+
+
+def manifest(folder: Path) -> dict:
+    """For each part of the assets: a hash of its files, and the parts it was made from with theirs."""
+    sources = {f"models/{name}": made_from for name, made_from in MODELS.items()}
+    sources[GALLERY] = tuple(f"models/{name}" for name in MODELS)
+    hashes = {part: hash_folder(folder / part) for part in sources}
+    return {part: {"sha256": hashes[part], "made_from": {name: hashes[name] for name in sources[part]}} for part in sources}
+
+
+def hash_folder(folder: Path) -> str:
+    """SHA-256 over the names and contents of all files below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\n{path.stat().st_size}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _train(name: str, target: Path, work: Path, workers: int) -> None:
+    from .training.loop import train
+    from .training.recipe import read_recipe
+
+    train(read_recipe(name), work, workers, command=f"python -m longclip train {name}")
+    target.mkdir(parents=True, exist_ok=True)
+    for path in work.iterdir():
+        if path.name not in _OF_THE_RUN:
+            shutil.copy2(path, target / path.name)
+
+
+def _make_gallery(folder: Path) -> None:
+    from .encoder import load
+    from .gallery import Gallery
+
+    shutil.rmtree(folder, ignore_errors=True)
+    pages = chain(
+        draw_pages("held-out", SEED, SCENES),
+        draw_pages("held-out", SEED, 8 * HARD, 8),
+        draw_pages("held-out", SEED, 8 * LATE, 8, late=True),
+    )
+    write_pages(pages, folder, format="webp")
+    gallery = Gallery.from_folder(folder)
+    for name in MODELS:
+        gallery.save_embeddings(load(name))

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+
+from longclip.images import ImageError, Preprocessing, open_image, read_bytes
+
+
+def saved(image: Image.Image, format: str = "PNG", **settings) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **settings)
+    return buffer.getvalue()
+
+
+def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def hollow_png(width: int, height: int) -> bytes:
+    """A small valid PNG of many black pixels."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes((width + 7) // 8 + 1) * height, 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_formats_from_path_bytes_and_pil(tmp_path, format):
+    content = saved(noise(20, 10), format)
+    path = tmp_path / "picture"
+    path.write_bytes(content)
+    for picture in (path, str(path), content, Image.open(io.BytesIO(content))):
+        image = open_image(picture)
+        assert image.mode == "RGB" and image.size == (20, 10)
+
+
+def test_png_is_exact():
+    image = noise(9, 7)
+    assert np.array_equal(np.asarray(open_image(saved(image))), np.asarray(image))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"empty \(0 bytes\)"),
+        (b"these are words", "is not a JPEG, PNG, WebP, GIF, BMP or TIFF picture"),
+        (b"%PDF-1.7\n", "is not a JPEG"),
+        (saved(noise(300, 300), "JPEG")[:5000], "damaged or incomplete"),
+        (saved(noise(300, 300), "PNG")[:5000], "damaged or incomplete"),
+        (saved(noise(64, 64), "WEBP")[:200], "is not|damaged"),
+        (hollow_png(13_000, 13_000), r"169.0 megapixels \(13,000 × 13,000\): at most 40.0"),
+        (hollow_png(20_000, 20_000), "far too many pixels"),
+    ],
+)
+def test_refusals_are_sentences(tmp_path, content, message):
+    path = tmp_path / "notes.jpg"
+    path.write_bytes(content)
+    for picture in (path, content):
+        with pytest.raises(ImageError, match=message) as caught:
+            open_image(picture)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ImageError, match="^notes.jpg"):
+        open_image(path)
+
+
+def test_the_bomb_is_a_small_file():
+    assert len(hollow_png(13_000, 13_000)) < 30_000
+
+
+def test_limits_can_be_set(tmp_path):
+    content = saved(noise(100, 100))
+    path = tmp_path / "big.png"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"big.png has 0.0 MB: at most 0.0 MB"):
+        open_image(path, max_bytes=1000)
+    with pytest.raises(ImageError, match="at most"):
+        open_image(noise(100, 100), max_pixels=9999)
+    with pytest.raises(ImageError, match="there is no file"):
+        open_image(tmp_path / "none.png")
+    assert read_bytes(path) == content
+
+
+def test_animation_gives_its_first_frame():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "green")]
+    for format in ("GIF", "WEBP"):
+        content = saved(frames[0], format, save_all=True, append_images=frames[1:])
+        red, green, blue = open_image(content).getpixel((4, 4))
+        assert red > 240 and green < 15 and blue < 15
+
+
+def test_cmyk():
+    cyan = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
+    for content in (saved(cyan, "JPEG"), saved(cyan, "TIFF")):
+        assert np.allclose(open_image(content).getpixel((4, 4)), (0, 255, 255), atol=3)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_is_scaled(format):
+    values = np.array([[0, 255, 32896, 65535]], dtype=np.uint16)
+    image = open_image(saved(Image.fromarray(values), format))
+    assert np.asarray(image)[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 0.5, 1.0]], dtype=np.float32), [0, 128, 255]),
+        (np.array([[0, 128, 255]], dtype=np.float32), [0, 128, 255]),
+        (np.array([[-4, np.nan, 1e6]], dtype=np.float32), [0, 0, 255]),
+        (np.array([[0, 500_000, 1_000_000]], dtype=np.int32), [0, 128, 255]),
+        (np.array([[0, 0, 0]], dtype=np.int32), [0, 0, 0]),
+    ],
+)
+def test_other_grey_values_are_scaled(values, expected):
+    assert np.asarray(open_image(saved(Image.fromarray(values), "TIFF")))[0, :, 0].tolist() == expected
+
+
+def test_exif_turns_the_picture():
+    image = Image.new("RGB", (20, 10), "blue")
+    image.paste("red", (0, 0, 10, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by a quarter, clockwise
+    turned = open_image(saved(image, "JPEG", exif=exif, quality=95))
+    assert turned.size == (10, 20)
+    assert turned.getpixel((5, 2))[0] > 200 and turned.getpixel((5, 17))[2] > 200
+
+
+def test_damaged_exif_is_no_reason_to_refuse():
+    content = saved(noise(20, 10), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")
+    assert open_image(content).size == (20, 10)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_laid_on_white(mode):
+    image = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 4, 8))
+    if mode == "P":
+        indexed = Image.new("P", (8, 8), 1)
+        indexed.putpalette([0, 0, 0, 10, 200, 30])
+        indexed.paste(0, (0, 0, 4, 8))
+        opened = open_image(saved(indexed, "PNG", transparency=1))
+    else:
+        opened = open_image(image.convert(mode))
+    assert opened.getpixel((1, 1)) == (0, 0, 0) and opened.getpixel((6, 6)) == (255, 255, 255)
+
+
+def test_half_transparent_is_half_white():
+    assert np.allclose(open_image(Image.new("RGBA", (4, 4), (0, 0, 0, 128))).getpixel((0, 0)), 127, atol=1)
+
+
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("size", [(1, 1), (64, 48), (33, 200), (500, 100)])
+@pytest.mark.parametrize("wanted", [32, (32, 48)])
+def test_preprocessing_is_open_clips(mode, size, wanted):
+    image = noise(*size)
+    theirs = image_transform_v2(PreprocessCfg(size=wanted, resize_mode=mode), is_train=False)
+    ours = Preprocessing.from_config(wanted, {"resize_mode": mode})
+    assert torch.equal(ours(image), theirs(image))
+
+
+def test_preprocessing_takes_a_models_settings():
+    settings = {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bilinear", "resize_mode": "squash"}
+    pixels = Preprocessing.from_config(16, settings)(Image.new("RGB", (10, 30), "white"))
+    assert pixels.shape == (3, 16, 16) and torch.allclose(pixels, torch.tensor(2.0))
+
+
+def test_a_strip_is_cut_to_its_centre_and_scaled_as_ever():
+    strip = noise(400, 32)
+    cut, whole = Preprocessing((32, 32))(strip), image_transform_v2(PreprocessCfg(size=32), is_train=False)(strip)
+    assert torch.equal(cut, whole)
+
+
+@pytest.mark.parametrize("size", [(1, 300_000), (300_000, 1)])
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+def test_a_huge_aspect_ratio_costs_no_memory(size, mode):
+    pixels = Preprocessing((32, 32), mode=mode)(Image.new("RGB", size, "red"))
+    assert pixels.shape == (3, 32, 32) and pixels.isfinite().all()
+
+
+def test_batch(tmp_path):
+    image = noise(40, 30)
+    image.save(tmp_path / "a.png")
+    pixels = Preprocessing((16, 16)).batch([tmp_path / "a.png", saved(image), image])
+    assert pixels.shape == (3, 3, 16, 16) and torch.equal(pixels[0], pixels[1]) and torch.equal(pixels[0], pixels[2])
+    assert Preprocessing((16, 16)).batch([]).shape == (0, 3, 16, 16)

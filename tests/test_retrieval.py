@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from longclip.retrieval import ranks, recall, retrieval_ranks, top_k
+
+SIMILARITY = np.array(
+    [
+        [0.9, 0.1, 0.2],  # its own is best
+        [0.5, 0.4, 0.6],  # two are better
+        [0.7, 0.1, 0.7],  # one is as good: it counts against
+    ]
+)
+
+
+def units(count: int, dim: int = 16, seed: int = 0) -> np.ndarray:
+    rows = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_ranks_by_hand():
+    assert ranks(SIMILARITY).tolist() == [0, 2, 1]
+    assert ranks(SIMILARITY, [1, 2, 0]).tolist() == [2, 0, 1]
+    assert ranks(SIMILARITY.T).tolist() == [0, 0, 0]
+
+
+def test_several_positives_do_not_stand_before_each_other():
+    assert ranks(SIMILARITY, [[1, 2], [0, 1], [0, 2]]).tolist() == [1, 1, 0]
+    assert ranks(np.array([[0.5, 0.5, 0.5, 0.1]]), [[0, 1]]).tolist() == [1]
+
+
+def test_a_constant_score_finds_nothing():
+    assert ranks(np.zeros((4, 4))).tolist() == [3, 3, 3, 3]
+    assert recall(ranks(np.zeros((4, 4))), 1) == 0
+
+
+def test_scores_that_are_no_numbers_count_against():
+    assert ranks(np.full((2, 2), np.nan)).tolist() == [1, 1]
+    assert ranks(np.array([[0.5, np.nan, 0.1]]), [0]).tolist() == [1]
+
+
+def test_tolerance():
+    scores = np.array([[0.5, 0.49], [0.0, 1.0]])
+    assert ranks(scores).tolist() == [0, 0] and ranks(scores, tolerance=0.02).tolist() == [1, 0]
+
+
+def test_recall_by_hand():
+    found = np.array([0, 2, 1, 5])
+    assert [recall(found, k) for k in (1, 2, 3, 6)] == [0.25, 0.5, 0.75, 1.0]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 40, 123, 10**6])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_chunks_equal_the_whole_matrix(chunk, dtype):
+    queries, gallery = units(50).astype(dtype), units(40, seed=1).astype(dtype)
+    gallery[7] = gallery[3]
+    positives = [[i % 40, (i * 7) % 40] for i in range(50)]
+    whole = queries.astype(np.float32) @ gallery.astype(np.float32).T
+    assert np.array_equal(retrieval_ranks(queries, gallery, positives, chunk=chunk), ranks(whole, positives, tolerance=1e-6))
+    indices, scores = top_k(queries, gallery, 5, chunk=chunk)
+    expected = np.argsort(-whole, axis=1, kind="stable")[:, :5]
+    assert np.allclose(scores, np.take_along_axis(whole, expected, axis=1), atol=1e-6)
+
+
+def test_equal_rows_of_the_gallery_are_ties():
+    queries = units(200, dim=512)
+    gallery = np.concatenate([queries, queries])
+    assert retrieval_ranks(queries, gallery, np.arange(200), chunk=1000).min() == 1
+
+
+def test_top_k_by_hand():
+    indices, scores = top_k(np.eye(2, dtype=np.float32), np.array([[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]), 2)
+    assert indices.tolist() == [[2, 1], [0, 1]] and np.allclose(scores, [[1, 0.6], [1, 0.8]])
+
+
+def test_top_k_leaves_ties_in_order():
+    gallery = np.ones((6, 1))
+    assert top_k(np.ones((1, 1)), gallery, 3)[0].tolist() == [[0, 1, 2]]
+    assert top_k(np.ones((1, 1)), gallery, 99)[0].tolist() == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_no_queries():
+    assert retrieval_ranks(units(0), units(3), []).shape == (0,)
+    assert top_k(units(0), units(3), 2)[0].shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ranks(np.zeros(3)), "wanted .queries, gallery."),
+        (lambda: ranks(np.zeros((2, 3))), "say which rows answer which"),
+        (lambda: ranks(np.zeros((2, 3)), [0]), "1 positives for 2 queries"),
+        (lambda: ranks(np.zeros((2, 3)), [[0], []]), "query 1 has no positive"),
+        (lambda: ranks(np.zeros((2, 3)), [0, 3]), "not all rows of a gallery of 3"),
+        (lambda: recall(np.array([]), 1), "of no queries"),
+        (lambda: recall(np.array([0]), 0), "k is 0"),
+        (lambda: top_k(units(1), units(1), 0), "k is 0"),
+        (lambda: retrieval_ranks(units(1), units(1, dim=3), [0]), "do not fit"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
