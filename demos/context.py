@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from longclip.registry import ModelSpec, assets, available
 
 if TYPE_CHECKING:
     from longclip.encoder import Encoder
+    from longclip.tokens import Tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,15 @@ class Context:
     def ready(self, name: str) -> bool:
         """Whether a model is in memory."""
         return self._jobs.ready(("model", name))
+
+    def tokenizer(self, name: str) -> Tokenizer | None:
+        """A model's tokenizer where it can be had without waiting: those of the hub's models are CLIP's own."""
+        if self.ready(name):
+            return self.encoder(name).tokenizer
+        spec = self.models.get(name)
+        if spec is None or spec.source != "hub" or spec.context_length is None:
+            return None
+        return _full_tokenizer(spec.context_length)
 
     def gallery(self, key: str) -> Gallery:
         """A gallery by key: `PICTURE_BOOK`, or one that was kept. Raises Unavailable for one that is gone."""
@@ -127,7 +138,7 @@ class Context:
         return encoder.encode_text(gallery.captions, progress=note)
 
     def _drop_models(self) -> None:
-        loaded = [name for kind, name, *_ in self._jobs.keys() if kind == "model"]
+        loaded = [name for kind, name, *_ in self._jobs.names() if kind == "model"]
         foreign = [name for name in loaded if self.ready(name) and not self.models[name].embedded]
         for name in foreign[: max(0, len(foreign) - KEEP_MODELS)]:
             self._jobs.forget(("model", name))
@@ -138,9 +149,16 @@ class Context:
         for number, key in enumerate(oldest):
             if len(oldest) - number > KEEP_SETS or now - self._kept[key].used > KEEP_SECONDS:
                 del self._kept[key]
-                for job in self._jobs.keys():
+                for job in self._jobs.names():
                     if key in job:
                         self._jobs.forget(job)
+
+
+@cache
+def _full_tokenizer(context_length: int) -> Tokenizer:
+    from longclip.tokens import Tokenizer
+
+    return Tokenizer.full(context_length)
 
 
 def _read_book() -> Gallery:

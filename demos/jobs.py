@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -51,7 +52,6 @@ class Jobs:
         try:
             while not job.future.done():
                 yield job.done, job.total
-                # `exception` waits at most this long, and returns at once when the job is over.
                 _wait(job.future)
         finally:
             with self._lock:
@@ -71,7 +71,7 @@ class Jobs:
             job = self._jobs.get(key)
         return job is not None and job.future.done() and job.failed_at is None
 
-    def keys(self) -> list[Hashable]:
+    def names(self) -> list[Hashable]:
         """The keys of all jobs, the least recently asked for first."""
         with self._lock:
             return list(self._jobs)
@@ -110,7 +110,5 @@ class Jobs:
 
 
 def _wait(future: Future[Any]) -> None:
-    try:
+    with suppress(TimeoutError):
         future.exception(LOOK)
-    except TimeoutError:
-        pass

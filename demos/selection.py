@@ -16,8 +16,8 @@ LONGEST_IN_ADDRESS = 1500
 class Selection:
     """One visitor's choice: two models, a gallery, the picture that answers the caption, and the caption.
 
-    `gallery` and `upload` (a picture of the visitor's own used as query) are keys of `demos.context.Context`. `search` says
-    what is looked for: `TO_PICTURES` by the caption, or `TO_CAPTIONS` by the picture.
+    `gallery`, `own` (the visitor's own pictures) and `upload` (one picture of the visitor's, used as query) are keys of
+    `demos.context.Context`. `search` says what is looked for: `TO_PICTURES` by the caption, or `TO_CAPTIONS` by the picture.
     """
 
     left: str = "picturebook-clip"
@@ -26,6 +26,7 @@ class Selection:
     picture: str | None = None
     caption: str = ""
     search: str = TO_PICTURES
+    own: str | None = None
     upload: str | None = None
 
     @property

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="held-out", help="train, held-out (default) or shifted")
     parser.add_argument("--size", type=int, default=256, help="pixels a side (default 256)")
     parser.add_argument("--format", default="png", help="png (default) or webp")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="also a contact sheet of the first 24 (.png or .webp)")
     parser.add_argument(
         "--family-size", type=int, default=0, metavar="N", help="draw families of N scenes with the same summary"
     )

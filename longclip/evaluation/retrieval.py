@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..encoder import Encoder
-from ..retrieval import ranks, recall, retrieval_ranks
+from ..retrieval import ROUNDING, ranks, recall, retrieval_ranks
 from .data import EvaluationSet
 
 AT = (1, 5, 10)
-# Equal captions get equal features only up to the rounding of a matrix product.
-_TIE = 1e-6
 
 
 def measure_retrieval(encoder: Encoder, data: EvaluationSet) -> dict[str, float]:
@@ -24,7 +22,7 @@ def measure_retrieval(encoder: Encoder, data: EvaluationSet) -> dict[str, float]
         members = [np.flatnonzero([name == family for name in data.families]) for family in dict.fromkeys(data.families)]
         return {
             f"long {direction} R@1": _percent(
-                np.concatenate([ranks(a[rows] @ b[rows].T, tolerance=_TIE) for rows in members]), 1
+                np.concatenate([ranks(a[rows] @ b[rows].T, tolerance=ROUNDING) for rows in members]), 1
             )
             for direction, a, b in (("text to image", long, image), ("image to text", image, long))
         }

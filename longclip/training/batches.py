@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
@@ -45,9 +45,7 @@ class PictureBookBatches(Dataset):
     def _pages(self, step: int, rng: Random) -> list[Page]:
         recipe = self.recipe
         if recipe.objective == "contrastive":
-            # Half of the web's pictures show one thing or few, which is where shapes are learned first.
-            rooms = ((0, 2), (3, 8))
-            return [draw_page("train", recipe.seed, step * recipe.batch + i, rooms[i % 2]) for i in range(recipe.batch)]
+            return self._web_pages(step, rng)
         families = int(recipe.batch * recipe.family_share) // recipe.family_size
         pages = []
         for number in range(families):
@@ -56,20 +54,31 @@ class PictureBookBatches(Dataset):
         alone = recipe.batch - len(pages)
         return pages + [draw_page("train", recipe.seed, step * alone + number) for number in range(alone)]
 
+    def _web_pages(self, step: int, rng: Random) -> list[Page]:
+        """Independent pages; at first of a single thing each, all in one setting, so that only that thing tells them apart."""
+        recipe = self.recipe
+        numbers = range(step * recipe.batch, (step + 1) * recipe.batch)
+        if step >= recipe.first_steps:
+            # Half of the web's pictures show one thing or few.
+            return [draw_page("train", recipe.seed, i, ((0, 2), (3, 8))[i % 2]) for i in numbers]
+        pages = [draw_page("train", recipe.seed, i, (0, 0)) for i in numbers]
+        setting = rng.choice(pages).scene.setting
+        return [replace(page, scene=replace(page.scene, setting=setting)) for page in pages]
+
 
 def web_caption(page: Page, rng: Random) -> str:
-    """A caption as the web has them: most name the subject and the place, some a detail as well, a few are longer.
-
-    Captions that also tell the subject's colour matter: colours are learned first, and through them where to look.
-    """
+    """A caption as the web has them: most name the subject and the place, some a detail as well, a few are longer."""
     summary, *others = page.plan
+    portrait = Sentence("portrait", (0,), summary.seed)
     u = rng.random()
-    if u < 0.30:
+    if len(page.scene.things) == 1:
+        plan = (summary,) if u < 0.75 else (portrait,)
+    elif u < 0.30:
         plan = (summary,)
     elif u < 0.60:
-        plan = (Sentence("portrait", (0,), summary.seed),)
-    elif u < 0.75:
-        plan = (summary, rng.choice(others))
+        plan = (portrait,)
+    elif u < 0.72:
+        plan = (rng.choice((summary, portrait)), rng.choice(others))
     elif u < 0.92:
         plan = (rng.choice(others),)
     else:

@@ -18,7 +18,7 @@ class Recipe:
     name: what the model is called. objective: one of `OBJECTIVES`. base: the model to start from (a name or a folder,
     stretched to 248 positions where it has fewer); None begins with random weights of the open_clip config `model`.
     steps, batch: optimiser steps, scenes a step. learning_rate falls along a cosine to a hundredth after `warmup` steps.
-    short_weight: weight of the short captions' term beside the long ones'. summary_drop: share of long captions whose
+    first_steps: steps of pre-training that begin with pictures of a single thing. short_weight: weight of the short captions' term beside the long ones'. summary_drop: share of long captions whose
     summary is left out. family_share, family_size: share of a batch that stands in families of scenes with one summary,
     half of which differ only beyond the 77th token.
     """
@@ -36,6 +36,7 @@ class Recipe:
     smoothing: float = 0.0
     components: int = 32
     short_weight: float = 1.0
+    first_steps: int = 0
     summary_drop: float = 0.7
     family_share: float = 0.0
     family_size: int = 8

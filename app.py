@@ -1,0 +1,116 @@
+"""The app: `python app.py` opens CLIP and Long-CLIP side by side in the browser."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from threading import Thread
+
+# Before Gradio is imported: no request leaves the machine but for a model the visitor asks for.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import gradio as gr
+
+from demos import retrieval
+from demos.context import Context, Unavailable
+from demos.selection import PICTURE_BOOK, Selection
+from longclip.registry import assets
+
+TABS = (retrieval,)
+STYLE = Path(__file__).parent / "assets" / "style.css"
+HEADER = """
+<header><h1>longclip</h1><p><b>CLIP stops reading after 77 tokens, Long-CLIP goes on to 248.</b>
+Search one gallery with both and see what the difference is worth. The models that ship with this page are small models of a
+drawn world; real ones can be fetched in the pickers.</p></header>
+"""
+# Fonts that the visitor's machine has: a web font would be a request to somebody else.
+SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
+MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+# Calls that wait at most, over all visitors; more are told that the page is busy.
+QUEUE = 64
+MAX_FILE = "20mb"
+# Uploaded files are looked over this often and removed at this age, in seconds.
+CLEANING = (1800, 7200)
+
+
+def build(context: Context) -> gr.Blocks:
+    """The page with all its tabs."""
+    with gr.Blocks(title="longclip", analytics_enabled=False, delete_cache=CLEANING, fill_width=True) as page:
+        selection = gr.State(Selection(), time_to_live=3600)
+        gr.HTML(HEADER)
+        with gr.Tabs() as tabs:
+            for module in TABS:
+                with gr.Tab(module.TITLE, id=module.NAME):
+                    module.build(context, page, selection)
+        page.load(open_tab, None, tabs, api_visibility="private", show_progress="hidden")
+    return page.queue(max_size=QUEUE)
+
+
+def open_tab(request: gr.Request) -> gr.Tabs:
+    """The tab that the page's address names."""
+    names = [module.NAME for module in TABS]
+    wanted = request.query_params.get("tab")
+    return gr.Tabs(selected=wanted if wanted in names else names[0])
+
+
+def theme() -> gr.themes.Base:
+    """Calm and flat; colours of our own are in the style sheet."""
+    fonts = {"font": SANS, "font_mono": MONO}
+    plain = gr.themes.Base(primary_hue="indigo", neutral_hue="slate", radius_size="lg", **fonts)
+    colours = {
+        "body_background_fill": "var(--paper)",
+        "body_text_color": "var(--ink)",
+        "block_background_fill": "transparent",
+        "block_label_text_color": "var(--soft)",
+        "block_title_text_color": "var(--soft)",
+        "block_info_text_color": "var(--soft)",
+        "input_background_fill": "var(--field)",
+        "input_border_color": "var(--line)",
+        "border_color_primary": "var(--line)",
+        "button_secondary_background_fill": "transparent",
+        "button_secondary_text_color": "var(--ink)",
+    }
+    in_the_dark = {f"{name}_dark": value for name, value in colours.items()}
+    return plain.set(block_border_width="0px", block_padding="0px", input_border_width="1px", **colours, **in_the_dark)
+
+
+def warm(context: Context) -> None:
+    """Loads the embedded models and reads the gallery with them, so that the first search need not wait."""
+    names = [spec.name for spec in context.models.values() if spec.embedded]
+    try:
+        for what in ("pictures", "captions"):
+            for name in names:
+                context.embedded(what, PICTURE_BOOK, name)
+    except Unavailable as error:
+        print(f"not ready: {error}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on, 0.0.0.0 for all (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on (default 7860)")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--public", action="store_true", help="tighter limits, for a page that strangers use")
+    chosen = parser.parse_args(arguments)
+    context = Context(chosen.device, chosen.public)
+    gr.set_static_paths([assets() / "gallery"])
+    page = build(context)
+    page.launch(
+        server_name=chosen.host,
+        server_port=chosen.port,
+        share=False,
+        prevent_thread_lock=True,
+        max_file_size=MAX_FILE,
+        footer_links=["api", "settings"],
+        run_history=False,
+        ssr_mode=False,
+        theme=theme(),
+        css_paths=STYLE,
+    )
+    Thread(target=warm, args=(context,), daemon=True, name="warm").start()
+    page.block_thread()
+
+
+if __name__ == "__main__":
+    main()

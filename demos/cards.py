@@ -1,0 +1,121 @@
+"""HTML of ranked results. Whatever comes from a caption or a file name is escaped."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from html import escape
+from urllib.parse import quote
+
+from demos.ranking import Ranking
+from demos.reading import visible
+from demos.selection import TO_PICTURES
+from longclip.gallery import Gallery
+
+# Cards shown of each ranking; the right answer is added where it stands further down.
+SHOWN = 12
+# Field of a gallery's row that holds a small copy of the picture as a data URI.
+THUMBNAIL = "thumbnail"
+
+
+def picture_source(gallery: Gallery, row: int) -> str:
+    """Where the browser finds a picture: the copy in its metadata, or a file this app serves."""
+    return gallery.metadata[row].get(THUMBNAIL) or "gradio_api/file=" + quote(str(gallery.pictures[row]))
+
+
+def picture_tag(gallery: Gallery, row: int) -> str:
+    """The picture with its short caption (or its name) as the alternative text."""
+    alt = visible(gallery.short_captions[row] or gallery.ids[row])
+    source = escape(picture_source(gallery, row))
+    return f'<img src="{source}" alt="{alt}" width="256" height="256" loading="lazy" decoding="async">'
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the cards of both models share: the gallery, what is searched in it, the right row and those that look alike."""
+
+    gallery: Gallery
+    search: str
+    right: int | None
+    alike: frozenset[int]
+
+    @property
+    def noun(self) -> str:
+        return "picture" if self.search == TO_PICTURES else "caption"
+
+
+def ranked_cards(results: Results, ranking: Ranking, other: Ranking | None, other_title: str) -> str:
+    """The verdict and the best cards of one model, each compared with its rank in the other."""
+    rows = [int(row) for row in ranking.order[:SHOWN]]
+    cards = [_card(results, row, ranking, other, other_title) for row in rows]
+    if results.right is not None and results.right not in rows:
+        cards.append('<li class="gap" aria-hidden="true">⋯</li>')
+        cards.append(_card(results, results.right, ranking, other, other_title))
+    return f'<div class="ranking">{_verdict(results, ranking)}<ol class="cards {results.noun}s">{"".join(cards)}</ol></div>'
+
+
+def _verdict(results: Results, ranking: Ranking) -> str:
+    total = len(ranking.order)
+    if results.right is None:
+        return f'<p class="verdict unknown"><b>Best of {total:,} {results.noun}s</b></p>'
+    rank = int(ranking.ranks[results.right])
+    before = sum(1 for row in results.alike if ranking.ranks[row] < rank)
+    rivals = f"<small>{before} of its {len(results.alike)} look-alikes before it</small>" if results.alike else ""
+    return (
+        f'<p class="verdict {"first" if rank == 1 else "later"}"><b>Right {results.noun} at rank {rank:,}</b>'
+        f"<span>of {total:,}</span>{rivals}</p>"
+    )
+
+
+def _card(results: Results, row: int, ranking: Ranking, other: Ranking | None, other_title: str) -> str:
+    gallery, rank, score = results.gallery, int(ranking.ranks[row]), float(ranking.scores[row])
+    change, spoken, step = _change(rank, int(other.ranks[row]), other_title) if other else ("", "", "")
+    kind, tag = ("right", f"right {results.noun}") if row == results.right else ("", "")
+    if row in results.alike:
+        kind, tag = "alike", "look-alike"
+    label = ", ".join(part for part in (f"Rank {rank:,}, cosine {score:.3f}", spoken, tag) if part)
+    shot = f'<span class="shot">{picture_tag(gallery, row)}<span class="rank">{rank:,}</span></span>'
+    words = f'<span class="words">{visible(gallery.captions[row])}</span>' if results.search != TO_PICTURES else ""
+    return (
+        f'<li><button type="button" class="card {kind} {step}" data-pick="{visible(gallery.ids[row])}" title="{escape(label)}">'
+        f'{shot}{words}<span class="facts"><span class="score">{score:.3f}</span>{change}</span>'
+        f"{f'<span class=tag>{tag}</span>' if tag else ''}</button></li>"
+    )
+
+
+def _change(rank: int, there: int, other_title: str) -> tuple[str, str, str]:
+    """How much better this model ranks a row than the other: the mark, the words, and the class of its colour."""
+    gain = there - rank
+    if gain == 0:
+        return '<span class="change">=</span>', f"the same in {other_title}", "same"
+    strength = min(3, max(1, round(abs(math.log2(there / rank)) / 1.6)))
+    direction, mark, word = ("up", "▲", "better") if gain > 0 else ("down", "▼", "worse")
+    spoken = f"{abs(gain):,} places {word} than in {other_title} (rank {there:,} there)"
+    return f'<span class="change">{mark} {abs(gain):,}</span>', spoken, f"{direction} by-{strength}"
+
+
+def waiting(title: str, done: int, total: int, what: str) -> str:
+    """A model that is on its way: what it is doing, and how far it is (a total of 0: unknown)."""
+    share = f"{100 * done / total:.0f} %" if total else ""
+    bar = f'style="width:{100 * done / total:.1f}%"' if total else 'class="unknown"'
+    return (
+        f'<div class="ranking"><p class="verdict unknown" role="status"><b>{escape(what)} {escape(title)} …</b>'
+        f"<span>{share}</span></p>"
+        f'<div class="meter busy"><i {bar}></i></div>'
+        f'<div class="ghosts" aria-hidden="true">{"<i></i>" * 8}</div></div>'
+    )
+
+
+def notice(sentence: str) -> str:
+    """A sentence in place of results."""
+    return f'<div class="ranking"><p class="notice" role="alert">{visible(sentence)}</p></div>'
+
+
+def grid(gallery: Gallery, rows: list[int]) -> str:
+    """Pictures to pick from."""
+    cards = (
+        f'<li><button type="button" class="card" data-pick="{visible(gallery.ids[row])}" '
+        f'title="{visible(gallery.short_captions[row] or gallery.ids[row])}">{picture_tag(gallery, row)}</button></li>'
+        for row in rows
+    )
+    return f'<ol class="cards browse">{"".join(cards)}</ol>'

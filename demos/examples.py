@@ -1,0 +1,53 @@
+"""Scenes of the gallery that show something, and ways to pick others."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from longclip.gallery import Gallery
+
+EVERY = "every scene"
+# Kinds of scenes, and how the name of their family begins.
+KINDS = {EVERY: "", "look-alikes": "hard/", "look-alikes told apart late": "late/"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """A button: which scenes it takes, which one of them, and whether by the short caption."""
+
+    title: str
+    tip: str
+    kind: str
+    number: int = 0
+    short: bool = False
+
+
+EXAMPLES = (
+    Example(
+        "Told apart after token 77",
+        "Eight scenes whose captions share their first 77 tokens to the letter",
+        "look-alikes told apart late",
+    ),
+    Example("Same summary, other details", "Eight scenes that one sentence cannot tell apart", "look-alikes"),
+    Example("One sentence", "Only the summary: as short as captions on the web", EVERY, 3, short=True),
+)
+
+
+def rows_of_kind(gallery: Gallery, kind: str) -> list[int]:
+    """Rows of one of `KINDS`; all rows where there is none of that kind."""
+    start = KINDS[kind]
+    rows = [row for row, fields in enumerate(gallery.metadata) if not start or (fields.get("family") or "").startswith(start)]
+    return rows or list(range(len(gallery)))
+
+
+def example_row(gallery: Gallery, example: Example) -> int:
+    """The row an example shows."""
+    rows = rows_of_kind(gallery, example.kind)
+    return rows[example.number % len(rows)]
+
+
+def random_rows(gallery: Gallery, kind: str, count: int) -> list[int]:
+    """Up to `count` different rows of a kind, in a random order."""
+    rows = rows_of_kind(gallery, kind)
+    return random.sample(rows, min(count, len(rows)))

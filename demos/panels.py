@@ -1,0 +1,79 @@
+"""HTML around the results: the right answer, what a model is, reports, headings."""
+
+from __future__ import annotations
+
+from html import escape
+
+from demos.cards import picture_tag
+from demos.reading import visible
+from demos.selection import TO_PICTURES, Selection
+from longclip.gallery import Gallery
+from longclip.registry import ModelSpec
+
+CURVE_HEADING = (
+    "<h2>How much of the caption does each model need?</h2>"
+    "<p>The caption is cut after its first sentence, its second, and so on; each time, where does the right answer rank?</p>"
+)
+KEY = (
+    '<p class="key"><span>Click a card to search with it.</span>'
+    '<span title="The cosine of the angle between the two embeddings: 1 is the same direction, 0 is unrelated. It compares '
+    'pictures within one model, not models with one another.">Number: <b>cosine</b> of text and picture.</span>'
+    '<span><b class="u">▲ blue</b> ranked better than in the other model</span>'
+    '<span><b class="d">▼ orange</b> ranked worse</span>'
+    "<span><b>dashed</b> a look-alike: the same summary</span></p>"
+)
+_LINK = '<button type="button" class="quiet" data-copy>Copy link</button>'
+_CLEAR = '<button type="button" class="quiet" data-clear>Forget it</button>'
+# Of a report on skipped files, this many are named.
+_NAMED = 5
+
+
+def model_label(spec: ModelSpec) -> str:
+    """A model in a picker."""
+    length = f" · {spec.context_length} tokens" if spec.context_length else ""
+    return f"{spec.title}{length}{'' if spec.source != 'hub' else ' · needs download'}"
+
+
+def model_terms(spec: ModelSpec) -> str:
+    """What a model is, where it comes from and what one may do with it."""
+    if spec.source == "hub":
+        origin = f"fetched on first use from <code>{visible(spec.location)}</code>"
+        licence = f"licence: <b>{visible(spec.licence)}</b>"
+    else:
+        origin, licence = "ships with this page", f"licence: {visible(spec.licence)}"
+    return f'<p class="terms">{visible(spec.note or spec.family)} · {licence} · {origin}</p>'
+
+
+def answer_panel(selection: Selection, gallery: Gallery, row: int | None, address: str) -> str:
+    """The right picture of a caption, or the picture that is searched with, and the link to this page."""
+    to_pictures = selection.search == TO_PICTURES
+    heading = "The right picture" if to_pictures else "You search with"
+    if row is None:
+        hint = (
+            "Not known for this caption. Pick a scene, or mark one of your pictures, to see where the right one ranks."
+            if to_pictures
+            else "Pick a picture below, press Surprise me, or add one of your own."
+        )
+        body, clear = f'<p class="hint">{hint}</p>', ""
+    else:
+        body, clear = picture_tag(gallery, row), _CLEAR if to_pictures else ""
+    return (
+        f'<div class="answer{" empty" if row is None else ""}" data-address="{escape(address)}"><h3>{heading}</h3>{body}'
+        f'<div class="tools">{clear}{_LINK}</div></div>'
+    )
+
+
+def upload_report(gallery: Gallery) -> str:
+    """How many pictures were taken, and which files were not and why."""
+    taken = f"{len(gallery):,} picture{'s' if len(gallery) != 1 else ''} added."
+    if not gallery.skipped:
+        return f'<p class="report" role="status">{taken}</p>'
+    items = "".join(f"<li>{visible(sentence)}</li>" for sentence in gallery.skipped[:_NAMED])
+    more = len(gallery.skipped) - _NAMED
+    rest = f"<li>and {more:,} more</li>" if more > 0 else ""
+    return f'<div class="report" role="status"><p>{taken} Left out:</p><ul>{items}{rest}</ul></div>'
+
+
+def note(sentence: str) -> str:
+    """One sentence to the visitor, or nothing."""
+    return f'<p class="notice" role="alert">{visible(sentence)}</p>' if sentence else ""

@@ -1,0 +1,163 @@
+"""The tab *Long-text retrieval*: one query, two models, and where each of them finds the right answer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from demos.context import Context
+from demos.examples import EVERY, EXAMPLES, KINDS
+from demos.panels import CURVE_HEADING, KEY, model_label
+from demos.retrieval_handlers import MINE, TAB, Retrieval, show_inputs
+from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+
+NAME, TITLE = TAB, "Long-text retrieval"
+
+# Buttons inside the HTML carry what they do as data; the listener sits outside of what is replaced.
+PICKS = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-pick], [data-clear], [data-copy]');
+  if (!button) return;
+  if ('copy' in button.dataset) {
+    navigator.clipboard?.writeText(location.href).then(() => { button.textContent = 'Link copied'; });
+  } else {
+    trigger('select', { pick: button.dataset.pick ?? null });
+  }
+});
+"""
+# The address bar follows the selection, and keeps what others put there.
+ADDRESS = (
+    PICKS
+    + """
+const show = () => {
+  const wanted = element.querySelector('[data-address]')?.dataset.address;
+  if (!wanted) return;
+  const here = new URL(location.href);
+  for (const name of ['tab', 'left', 'right', 'search', 'picture', 'caption']) here.searchParams.delete(name);
+  new URLSearchParams(wanted).forEach((value, name) => here.searchParams.set(name, value));
+  history.replaceState(history.state, '', here);
+};
+watch('value', show);
+"""
+)
+TO_QUERY = """() => {
+  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  document.getElementById('query').scrollIntoView({ behavior: calm ? 'auto' : 'smooth', block: 'start' });
+}"""
+DOWNLOAD = "() => document.querySelector('#csv-file a, a#csv-file, #csv-file')?.click()"
+
+
+def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
+    """Adds the tab's components to the block that is open, and its events to the page."""
+    fresh = Selection()
+    tab = Retrieval(context)
+    models = [(model_label(spec), spec.name) for spec in context.models.values()]
+    with gr.Column(elem_id="query", elem_classes=["sheet"]):
+        with gr.Row(elem_classes="switches"):
+            search = gr.Radio(
+                [("Text → pictures", TO_PICTURES), ("Picture → captions", TO_CAPTIONS)],
+                value=fresh.search,
+                label="Search",
+                show_label=False,
+                container=False,
+                elem_classes="segmented",
+            )
+            gallery = gr.Radio(
+                [("The picture book", PICTURE_BOOK), ("My own pictures", MINE)],
+                value=PICTURE_BOOK,
+                label="Gallery",
+                show_label=False,
+                container=False,
+                elem_classes="segmented",
+            )
+        with gr.Row(elem_classes="ask"):
+            with gr.Column(scale=5, min_width=280, elem_classes=["words"]):
+                caption = gr.Textbox(
+                    label="Caption",
+                    show_label=False,
+                    placeholder="Describe a scene, in one sentence or in ten …",
+                    lines=4,
+                    max_lines=8,
+                    elem_id="caption",
+                )
+                with gr.Row(elem_classes="chips"):
+                    go = gr.Button("Search", variant="primary", elem_id="search", size="sm")
+                    chips = [gr.Button(example.title, size="sm", elem_classes="chip") for example in EXAMPLES]
+                    surprise = gr.Button("Surprise me", size="sm", elem_classes="chip")
+                    stop = gr.Button("Stop", elem_id="stop", size="sm", visible=False)
+            with gr.Column(scale=2, min_width=220):
+                answer = gr.HTML(elem_id="answer", js_on_load=ADDRESS)
+                query_file = gr.File(label="Search with a picture of your own", height=110, visible=False, elem_id="query-file")
+        own_files = gr.File(
+            label="Your pictures: they stay on this machine and are forgotten after an hour",
+            file_count="multiple",
+            height=150,
+            visible=False,
+            elem_id="own-files",
+        )
+        report, note = gr.HTML(), gr.HTML()
+    sides: list[dict[str, Any]] = []
+    with gr.Row(elem_classes="sides"):
+        for side, name in (("left", fresh.left), ("right", fresh.right)):
+            with gr.Column(elem_classes=["sheet", "side", side], elem_id=side, min_width=300):
+                picker = gr.Dropdown(
+                    models, value=name, label=f"Model on the {side}", show_label=False, elem_id=f"{side}-model"
+                )
+                terms = gr.HTML(tab.describe_model(name))
+                read = gr.HTML()
+                ranked = gr.HTML(elem_id=f"{side}-ranking", js_on_load=PICKS)
+                sides.append({"picker": picker, "terms": terms, "read": read, "ranked": ranked})
+    with gr.Row(elem_classes="key-row"):
+        gr.HTML(KEY)
+        save = gr.Button("Results as CSV", elem_id="csv", size="sm")
+        csv_file = gr.DownloadButton("Results", visible="hidden", elem_id="csv-file")
+    with gr.Column(elem_classes=["sheet"], elem_id="curve"):
+        gr.HTML(CURVE_HEADING)
+        curve_hint = gr.HTML()
+        plot = gr.Plot(show_label=False, container=False, visible=False)
+    with gr.Accordion("Browse the picture book", open=False, elem_id="browse") as browser:
+        with gr.Row(elem_classes="switches"):
+            kind = gr.Radio(
+                list(KINDS), value=EVERY, show_label=False, container=False, label="Scenes", elem_classes="segmented"
+            )
+            others = gr.Button("Show others", size="sm", elem_classes="chip")
+        scenes = gr.HTML(js_on_load=PICKS)
+
+    pickers, terms, read, ranked = ([side[part] for side in sides] for part in ("picker", "terms", "read", "ranked"))
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    form = [selection, caption, *pickers, search, gallery]
+    found = [selection, answer, note, *read, *ranked, stop]
+
+    runs: list[Any] = []
+
+    def run_after(event: Any) -> None:
+        """Searches, then draws the curve, once an event has changed the form."""
+        searched = event.then(tab.search, form, found, concurrency_id="search", concurrency_limit=8, **private)
+        drawn = searched.then(tab.draw_curve, selection, [curve_hint, plot], concurrency_id="search", **private)
+        runs.extend((searched, drawn))
+
+    fields = [selection, caption, search, gallery]
+    run_after(page.load(tab.open_link, None, [*fields, *pickers, *terms], **private))
+    run_after(gr.on([go.click, caption.submit], None, **private))
+    for number, chip in enumerate(chips):
+        run_after(chip.click(partial(tab.pick_example, number), form, fields, **private))
+    run_after(surprise.click(tab.pick_random, form, fields, **private))
+    for html, handler in ((ranked[0], tab.pick), (ranked[1], tab.pick), (scenes, tab.pick_scene)):
+        picked = html.select(handler, form, fields, **private)
+        picked.then(None, js=TO_QUERY, **private)
+        run_after(picked)
+    run_after(answer.select(tab.clear_picture, selection, fields, **private))
+    for picker, term in zip(pickers, terms, strict=True):
+        run_after(picker.input(tab.describe_model, picker, term, **private))
+    gr.on([search.change, gallery.change], show_inputs, [search, gallery], [query_file, own_files, browser], **private)
+    run_after(gr.on([search.input, gallery.input], None, **private))
+    for files, handler in ((query_file, tab.take_picture), (own_files, tab.take_gallery)):
+        run_after(gr.on([files.upload, files.clear], handler, [files, selection], [selection, report], **private))
+    caption.input(tab.read_caption, [caption, *pickers], read, trigger_mode="always_last", **private)
+    stop.click(lambda: gr.update(visible=False), None, stop, cancels=runs, **private)
+    save.click(tab.save_csv, selection, csv_file, **private).success(None, js=DOWNLOAD, **private)
+    browser.expand(tab.browse, kind, scenes, **private)
+    gr.on([kind.input, others.click], tab.browse, kind, scenes, **private)
+    gr.api(tab.ranked, api_name="search", concurrency_id="search")

@@ -1,0 +1,245 @@
+"""The page in headless Chromium: what a visitor does, with every request and every error of the browser recorded."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import longclip
+from longclip.gallery import Gallery
+from longclip.registry import assets
+from longclip.retrieval import retrieval_ranks
+
+ROOT = Path(__file__).resolve().parents[1]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+]
+CHROMIUM = next((path for path in map(shutil.which, BROWSERS) if path), None)
+REASON = f"no browser: none of {', '.join(BROWSERS)} is in PATH"
+if CHROMIUM is None and os.environ.get("LONGCLIP_REQUIRE_CHROMIUM") != "1":
+    pytest.skip(REASON, allow_module_level=True)
+
+pytestmark = pytest.mark.slow
+SECONDS = 60_000
+SCRIPT = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>${window.hacked=1}{{window.hacked=1}}'
+
+
+@dataclass
+class Log:
+    """What went wrong in the browser, and every request to another machine."""
+
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app itself, started as a user would, with an empty model cache and no hub."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("app")
+    quiet = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub"), "GRADIO_TEMP_DIR": str(folder / "files")}
+    with (folder / "log").open("w") as log:
+        command = [sys.executable, "app.py", "--port", str(port)]
+        app = subprocess.Popen(command, cwd=ROOT, env=os.environ | quiet, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/", app, folder / "log")
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            app.terminate()
+            app.wait(20)
+    assert "Traceback" not in (folder / "log").read_text()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    assert CHROMIUM, REASON
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser, address) -> Iterator:
+    """A function (query, width) -> page, opened and with its first results; no error and no outside request in the end."""
+    log, pages = Log(), []
+
+    def open_one(query: str = "", width: int = 1440):
+        page = browser.new_page(viewport={"width": width, "height": 900}, accept_downloads=True)
+        page.set_default_timeout(SECONDS)
+        page.on("console", lambda message: log.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: log.errors.append(str(error)))
+        page.on("request", lambda request: log.outside.append(request.url) if _is_outside(request.url, address) else None)
+        page.goto(address + query)
+        page.wait_for_selector("#left-ranking .card")
+        page.wait_for_selector("#right-ranking .card")
+        pages.append(page)
+        return page
+
+    yield open_one
+    for page in pages:
+        page.close()
+    assert log == Log()
+
+
+@pytest.fixture(scope="module")
+def book() -> Gallery:
+    return Gallery.from_folder(assets() / "gallery")
+
+
+@pytest.fixture(scope="module")
+def scene(book) -> int:
+    """A scene whose long caption Long-CLIP answers first, and whose caption CLIP cannot read to the end."""
+    encoder = longclip.load("picturebook-longclip")
+    ranks = retrieval_ranks(encoder.encode_text(book.captions), book.embed(encoder))
+    fitting = [row for row, caption in enumerate(book.captions) if ranks[row] == 0 and encoder.tokenize(caption).total > 100]
+    assert fitting
+    return fitting[-1]
+
+
+def test_a_long_caption_finds_its_picture_first(open_page, book, scene):
+    page = open_page()
+    page.fill("#caption textarea", book.captions[scene])
+    page.click("#search")
+    first = page.locator("#right-ranking .card").first
+    page.wait_for_selector(f'#right-ranking .card.right[data-pick="{book.ids[scene]}"]')
+    assert first.get_attribute("data-pick") == book.ids[scene]
+    assert "Right picture at rank 1" in page.inner_text("#right-ranking .verdict")
+    assert re.search(r"77 of \d{3} tokens", page.inner_text("#left"))
+    assert page.inner_text("#left .reading s").strip().endswith(book.captions[scene][-40:].strip())
+    page.wait_for_selector("#curve .js-plotly-plot .scatterlayer")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_fits_its_window(open_page, width, theme):
+    page = open_page(f"?__theme={theme}", width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    left, right = page.locator("#left").bounding_box(), page.locator("#right").bounding_box()
+    assert (right["y"] > left["y"]) == (width == 390)
+    assert page.locator(".card img").first.evaluate("image => image.alt.length") > 10
+
+
+def test_hostile_text_stays_text(open_page):
+    page = open_page()
+    page.fill("#caption textarea", SCRIPT)
+    page.click("#search")
+    page.wait_for_selector("#left-ranking .verdict.unknown")
+    assert SCRIPT in page.inner_text("#left .reading .text")
+    assert page.evaluate("window.hacked") is None
+
+
+def test_the_counters_follow_the_typing(open_page):
+    page = open_page()
+    page.fill("#caption textarea", "A zeppelin on the beach.")
+    page.wait_for_selector("#left .reading u.new")
+    assert page.inner_text("#left .reading u.new").lower() == "zeppelin"
+    assert "all of it is read" in page.inner_text("#left .count")
+
+
+def test_a_card_is_picked_with_the_keyboard(open_page, book):
+    page = open_page()
+    card = page.locator("#left-ranking .card").nth(2)
+    row = book.index(card.get_attribute("data-pick"))
+    card.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("text => document.querySelector('#caption textarea').value === text", arg=book.captions[row])
+    page.wait_for_selector(f'#left-ranking .card.right[data-pick="{book.ids[row]}"]')
+    assert f"picture={book.ids[row]}" in page.url
+
+
+def test_captions_are_ranked_by_a_picture(open_page, book):
+    page = open_page()
+    page.click("text=Picture → captions")
+    page.wait_for_selector("#right-ranking .captions .card.right")
+    assert "Right caption at rank" in page.inner_text("#right-ranking .verdict")
+    assert page.locator("#right-ranking .captions .card").count() >= 12
+
+
+def test_a_link_opens_what_it_names(open_page, book, scene):
+    page = open_page(f"?tab=retrieval&left=picturebook-longclip&right=picturebook-clip&picture={book.ids[scene]}")
+    assert page.input_value("#caption textarea") == book.captions[scene]
+    assert "Picture book Long-CLIP" in page.input_value("#left-model input")
+
+
+def test_a_model_that_cannot_be_fetched_leaves_the_other_side_working(open_page):
+    page = open_page()
+    page.click("#left-model input")
+    page.click("text=CLIP ViT-B/32 · 77 tokens · needs download")
+    page.wait_for_selector("#left-ranking .notice")
+    assert "HF_HUB_OFFLINE" in page.inner_text("#left-ranking .notice")
+    assert "Apache-2.0" in page.inner_text("#left .terms")
+    page.wait_for_selector("#right-ranking .card.right")
+
+
+def test_own_pictures_are_searched_and_marked(open_page, book, tmp_path):
+    page = open_page()
+    files = []
+    for number in range(3):
+        files.append(tmp_path / f"mine-{number}.png")
+        book.open(number).save(files[-1])
+    files.append(tmp_path / "not-a-picture.png")
+    files[-1].write_text("words")
+    page.click("text=My own pictures")
+    page.wait_for_selector("text=Add some pictures of your own first")
+    page.set_input_files("#own-files input[type=file]", files)
+    page.wait_for_selector("text=3 pictures added")
+    assert "not-a-picture.png is not a JPEG" in page.inner_text(".report")
+    page.wait_for_function("document.querySelectorAll('#right-ranking .card').length === 3")
+    page.click("#right-ranking .card >> nth=1")
+    page.wait_for_selector("#left-ranking .card.right")
+    assert page.locator("#right-ranking .card.right").count() == 1
+
+
+def test_results_are_saved_as_csv(open_page, book):
+    page = open_page()
+    with page.expect_download() as download:
+        page.click("#csv")
+    lines = Path(download.value.path()).read_text("utf-8").splitlines()
+    assert lines[0].startswith("id,rank picturebook-clip,cosine picturebook-clip,rank picturebook-longclip")
+    assert len(lines) == len(book) + 1
+
+
+def test_an_empty_caption_gets_a_sentence(open_page):
+    page = open_page()
+    page.fill("#caption textarea", "   ")
+    page.click("#search")
+    page.wait_for_selector("text=Write a caption first")
+
+
+def _is_outside(url: str, address: str) -> bool:
+    return not url.startswith((address, "data:", "blob:", "about:"))
+
+
+def _wait_for(url: str, app: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        assert app.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise TimeoutError(f"nothing answers at {url}: {log.read_text()}")
