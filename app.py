@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from pathlib import Path
 from threading import Thread
 
@@ -32,6 +33,8 @@ QUEUE = 64
 MAX_FILE = "20mb"
 # Uploaded files are looked over this often and removed at this age, in seconds.
 CLEANING = (1800, 7200)
+# Seconds after which the captions are read too: some seconds of work that the first visitor's page should not share with.
+CAPTIONS_AFTER = 15.0
 
 
 def build(context: Context) -> gr.Blocks:
@@ -67,6 +70,7 @@ def theme() -> gr.themes.Base:
         "block_info_text_color": "var(--soft)",
         "input_background_fill": "var(--field)",
         "input_border_color": "var(--line)",
+        "input_border_color_focus": "var(--accent)",
         "border_color_primary": "var(--line)",
         "button_secondary_background_fill": "transparent",
         "button_secondary_text_color": "var(--ink)",
@@ -79,9 +83,11 @@ def warm(context: Context) -> None:
     """Loads the embedded models and reads the gallery with them, so that the first search need not wait."""
     names = [spec.name for spec in context.models.values() if spec.embedded]
     try:
-        for what in ("pictures", "captions"):
-            for name in names:
-                context.embedded(what, PICTURE_BOOK, name)
+        for name in names:
+            context.embedded("pictures", PICTURE_BOOK, name)
+        time.sleep(CAPTIONS_AFTER)
+        for name in names:
+            context.embedded("captions", PICTURE_BOOK, name)
     except Unavailable as error:
         print(f"not ready: {error}")
 

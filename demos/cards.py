@@ -106,6 +106,11 @@ def waiting(title: str, done: int, total: int, what: str) -> str:
     )
 
 
+def is_waiting(html: str) -> bool:
+    """Whether this is what `waiting` made."""
+    return 'class="meter busy"' in html
+
+
 def notice(sentence: str) -> str:
     """A sentence in place of results."""
     return f'<div class="ranking"><p class="notice" role="alert">{visible(sentence)}</p></div>'

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 KEEP_SECONDS, KEEP_SETS = 3600.0, 40
 # Models from the hub kept in memory beside the embedded ones.
 KEEP_MODELS = 3
+# Captions a model reads in one go, and the seconds after which it goes on: a search that waits for it gets its turn between.
+BATCH, PAUSE = 32, 0.003
 # Errors whose message is a sentence for people.
 SPOKEN = (HubError, ImageError, GalleryError, ValueError, FileNotFoundError)
 
@@ -133,9 +135,14 @@ class Context:
 
     def _embed(self, what: str, key: str, name: str, note: Note) -> np.ndarray:
         gallery, encoder = self.gallery(key), self.encoder(name)
+
+        def give_way(done: int, total: int) -> None:
+            note(done, total)
+            time.sleep(PAUSE)
+
         if what == "pictures":
-            return gallery.embed(encoder, progress=note)
-        return encoder.encode_text(gallery.captions, progress=note)
+            return gallery.embed(encoder, progress=give_way)
+        return encoder.encode_text(gallery.captions, batch_size=BATCH, progress=give_way)
 
     def _drop_models(self) -> None:
         loaded = [name for kind, name, *_ in self._jobs.names() if kind == "model"]

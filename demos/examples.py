@@ -7,30 +7,25 @@ from dataclasses import dataclass
 
 from longclip.gallery import Gallery
 
-EVERY = "every scene"
+EVERY, HARD, LATE = "every scene", "look-alikes", "look-alikes told apart late"
 # Kinds of scenes, and how the name of their family begins.
-KINDS = {EVERY: "", "look-alikes": "hard/", "look-alikes told apart late": "late/"}
+KINDS = {EVERY: "", HARD: "hard/", LATE: "late/"}
 
 
 @dataclass(frozen=True)
 class Example:
-    """A button: which scenes it takes, which one of them, and whether by the short caption."""
+    """A button: which kind of scenes it takes, which one of them, and whether by the short caption."""
 
     title: str
-    tip: str
     kind: str
     number: int = 0
     short: bool = False
 
 
 EXAMPLES = (
-    Example(
-        "Told apart after token 77",
-        "Eight scenes whose captions share their first 77 tokens to the letter",
-        "look-alikes told apart late",
-    ),
-    Example("Same summary, other details", "Eight scenes that one sentence cannot tell apart", "look-alikes"),
-    Example("One sentence", "Only the summary: as short as captions on the web", EVERY, 3, short=True),
+    Example("Told apart after token 77", LATE),
+    Example("Same summary, other details", HARD, 1),
+    Example("One sentence", EVERY, 3, short=True),
 )
 
 

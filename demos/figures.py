@@ -10,7 +10,7 @@ from demos.ranking import Point
 
 GREY, FAINT = "#7c8594", "rgba(125,135,150,.22)"
 # One colour, line and marker a model, the left one first: told apart without colour too.
-STYLES = (("#8a6d1f", "dot", "circle-open"), ("#7a5ae0", "solid", "square"))
+STYLES = (("#b07d1e", "dot", "circle-open"), ("#8268e8", "solid", "square"))
 
 HOVER = "rank %{y:,} with %{x} sentences<br>%{customdata[0]} tokens%{customdata[1]}<extra>%{fullData.name}</extra>"
 
@@ -27,6 +27,7 @@ def rank_figure(curves: Sequence[tuple[str, int | None, list[Point]]], total: in
             y=[point.rank for point in points],
             customdata=[(point.tokens, "" if not limit or point.tokens <= limit else ", cut") for point in points],
             name=title,
+            showlegend=bool(points),
             mode="lines+markers",
             line={"color": colour, "dash": dash, "width": 2.5},
             marker={"symbol": symbol, "size": 9, "color": colour, "line": {"width": 2, "color": colour}},
@@ -50,7 +51,9 @@ def rank_figure(curves: Sequence[tuple[str, int | None, list[Point]]], total: in
         figure.update_xaxes(dtick=1)
     for limit, first in _limits(curves).items():
         figure.add_vline(x=first - 0.5, line={"color": GREY, "width": 1, "dash": "dash"})
-        figure.add_annotation(x=first - 0.5, y=1, yref="paper", yanchor="bottom", text=f"{limit} tokens", showarrow=False)
+        figure.add_annotation(
+            x=first - 0.5, y=0, yref="paper", xanchor="left", yanchor="bottom", text=f"{limit} tokens", showarrow=False
+        )
     return figure
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import gradio as gr
 
+from demos.choices import Choices, show_inputs
 from demos.context import Context
 from demos.examples import EVERY, EXAMPLES, KINDS
 from demos.panels import CURVE_HEADING, KEY, model_label
-from demos.retrieval_handlers import MINE, TAB, Retrieval, show_inputs
+from demos.query import MINE
+from demos.searches import TAB, Searches
 from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
 
 NAME, TITLE = TAB, "Long-text retrieval"
@@ -52,7 +54,7 @@ DOWNLOAD = "() => document.querySelector('#csv-file a, a#csv-file, #csv-file')?.
 def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     """Adds the tab's components to the block that is open, and its events to the page."""
     fresh = Selection()
-    tab = Retrieval(context)
+    choices, searches = Choices(context), Searches(context)
     models = [(model_label(spec), spec.name) for spec in context.models.values()]
     with gr.Column(elem_id="query", elem_classes=["sheet"]):
         with gr.Row(elem_classes="switches"):
@@ -73,7 +75,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                 elem_classes="segmented",
             )
         with gr.Row(elem_classes="ask"):
-            with gr.Column(scale=5, min_width=280, elem_classes=["words"]):
+            with gr.Column(scale=5, min_width=280, elem_classes=["writing"]):
                 caption = gr.Textbox(
                     label="Caption",
                     show_label=False,
@@ -89,7 +91,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                     stop = gr.Button("Stop", elem_id="stop", size="sm", visible=False)
             with gr.Column(scale=2, min_width=220):
                 answer = gr.HTML(elem_id="answer", js_on_load=ADDRESS)
-                query_file = gr.File(label="Search with a picture of your own", height=110, visible=False, elem_id="query-file")
+                query_file = gr.File(label="Search with a picture of your own", height=150, visible=False, elem_id="query-file")
         own_files = gr.File(
             label="Your pictures: they stay on this machine and are forgotten after an hour",
             file_count="multiple",
@@ -105,7 +107,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                 picker = gr.Dropdown(
                     models, value=name, label=f"Model on the {side}", show_label=False, elem_id=f"{side}-model"
                 )
-                terms = gr.HTML(tab.describe_model(name))
+                terms = gr.HTML(choices.describe_model(name))
                 read = gr.HTML()
                 ranked = gr.HTML(elem_id=f"{side}-ranking", js_on_load=PICKS)
                 sides.append({"picker": picker, "terms": terms, "read": read, "ranked": ranked})
@@ -130,34 +132,36 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     form = [selection, caption, *pickers, search, gallery]
     found = [selection, answer, note, *read, *ranked, stop]
 
+    # Before the other events, which would take the name.
+    gr.api(searches.rank_pictures, api_name="search", concurrency_id="search", concurrency_limit=8)
     runs: list[Any] = []
 
-    def run_after(event: Any) -> None:
-        """Searches, then draws the curve, once an event has changed the form."""
-        searched = event.then(tab.search, form, found, concurrency_id="search", concurrency_limit=8, **private)
-        drawn = searched.then(tab.draw_curve, selection, [curve_hint, plot], concurrency_id="search", **private)
+    def run_on(listen: Any) -> None:
+        """Searches, then draws the curve, when `listen` is a component's event, or another event's `then`."""
+        searched = listen(fn=searches.search, inputs=form, outputs=found, concurrency_id="search", **private)
+        drawn = searched.then(searches.draw_curve, selection, [curve_hint, plot], concurrency_id="search", **private)
         runs.extend((searched, drawn))
 
     fields = [selection, caption, search, gallery]
-    run_after(page.load(tab.open_link, None, [*fields, *pickers, *terms], **private))
-    run_after(gr.on([go.click, caption.submit], None, **private))
+    run_on(page.load(choices.open_link, None, [*fields, *pickers, *terms], **private).then)
+    run_on(partial(gr.on, [go.click, caption.submit, search.input, gallery.input]))
     for number, chip in enumerate(chips):
-        run_after(chip.click(partial(tab.pick_example, number), form, fields, **private))
-    run_after(surprise.click(tab.pick_random, form, fields, **private))
-    for html, handler in ((ranked[0], tab.pick), (ranked[1], tab.pick), (scenes, tab.pick_scene)):
-        picked = html.select(handler, form, fields, **private)
+        run_on(chip.click(partial(choices.pick_example, number), form, fields, **private).then)
+    run_on(surprise.click(choices.pick_random, form, fields, **private).then)
+    for html in (*ranked, scenes):
+        picked = html.select(choices.pick, form, fields, **private)
         picked.then(None, js=TO_QUERY, **private)
-        run_after(picked)
-    run_after(answer.select(tab.clear_picture, selection, fields, **private))
+        run_on(picked.then)
+    run_on(answer.select(choices.forget_picture, selection, fields, **private).then)
     for picker, term in zip(pickers, terms, strict=True):
-        run_after(picker.input(tab.describe_model, picker, term, **private))
-    gr.on([search.change, gallery.change], show_inputs, [search, gallery], [query_file, own_files, browser], **private)
-    run_after(gr.on([search.input, gallery.input], None, **private))
-    for files, handler in ((query_file, tab.take_picture), (own_files, tab.take_gallery)):
-        run_after(gr.on([files.upload, files.clear], handler, [files, selection], [selection, report], **private))
-    caption.input(tab.read_caption, [caption, *pickers], read, trigger_mode="always_last", **private)
-    stop.click(lambda: gr.update(visible=False), None, stop, cancels=runs, **private)
-    save.click(tab.save_csv, selection, csv_file, **private).success(None, js=DOWNLOAD, **private)
-    browser.expand(tab.browse, kind, scenes, **private)
-    gr.on([kind.input, others.click], tab.browse, kind, scenes, **private)
-    gr.api(tab.ranked, api_name="search", concurrency_id="search")
+        run_on(picker.input(choices.describe_model, picker, term, **private).then)
+    for files, handler in ((query_file, choices.take_picture), (own_files, choices.take_gallery)):
+        run_on(gr.on([files.upload, files.clear], handler, [files, selection], [selection, report], **private).then)
+    gr.on(
+        [search.change, gallery.change], show_inputs, [search, gallery], [gallery, query_file, own_files, browser], **private
+    )  # `change`, as Gradio fires no `input` for text that is pasted.
+    caption.change(searches.read_caption, [caption, *pickers], read, trigger_mode="always_last", **private)
+    stop.click(searches.stop, ranked, [*ranked, stop], cancels=runs, **private)
+    save.click(searches.save_csv, selection, csv_file, **private).success(None, js=DOWNLOAD, **private)
+    browser.expand(choices.browse, kind, scenes, **private)
+    gr.on([kind.input, others.click], choices.browse, kind, scenes, **private)

@@ -48,7 +48,7 @@ class Selection:
             fields["picture"] = self.picture
         if self.caption != own_caption and 0 < len(self.caption) <= LONGEST_IN_ADDRESS:
             fields["caption"] = self.caption
-        return "?" + urlencode(fields)
+        return "?" + urlencode(fields, errors="replace")
 
     @classmethod
     def from_address(cls, query: Mapping[str, str], models: tuple[str, ...]) -> Selection:

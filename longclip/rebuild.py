@@ -21,6 +21,8 @@ STAGES = (*MODELS, GALLERY)
 #: Gallery scenes: independent ones, then families of eight, ordinary and late. Seed 0 is what figures are measured on.
 SCENES, HARD, LATE, SEED = 1000, 15, 15, 1
 MANIFEST = "manifest.json"
+#: What is trained first where a model needs it, in the work folder alone.
+BEFORE = {"picturebook-clip": "picturebook-words"}
 # What a run leaves behind for itself and nobody needs to load the model.
 _OF_THE_RUN = ("state.pt", "log.jsonl")
 
@@ -66,9 +68,13 @@ def _train(name: str, target: Path, work: Path, workers: int) -> None:
     from .training.loop import train
     from .training.recipe import read_recipe
 
-    train(read_recipe(name), work, workers, command=f"python -m longclip train {name}")
+    first = BEFORE.get(name)
+    if first:
+        train(read_recipe(first), work / first, workers, command=f"python -m longclip train {first}")
+    recipe = read_recipe(name, base=(work / first).as_posix() if first else None)
+    train(recipe, work / name, workers, command=f"python -m longclip train {name}")
     target.mkdir(parents=True, exist_ok=True)
-    for path in work.iterdir():
+    for path in (work / name).iterdir():
         if path.name not in _OF_THE_RUN:
             shutil.copy2(path, target / path.name)
 

@@ -51,7 +51,9 @@ def test_the_same_numbers_give_the_same_page():
 
 def test_training_never_sees_what_is_kept_for_shifted_scenes():
     scenes = [page.scene for page in draw_pages("train", 0, 300)]
-    scenes += [page.scene for page in draw_pages("train", 0, 160, 8)] + [page.scene for page in draw_pages("train", 0, 160, 8, True)]
+    scenes += [page.scene for page in draw_pages("train", 0, 160, 8)] + [
+        page.scene for page in draw_pages("train", 0, 160, 8, True)
+    ]
     for scene in scenes:
         assert scene.setting not in UNSEEN_SETTINGS
         assert all(thing.colour != unseen_colour(thing.kind) for thing in scene.things)
@@ -69,7 +71,10 @@ def test_captions_have_the_promised_length(pages, tokenizer):
     lengths = [len(ids) for ids in tokenizer.ids([page.long.text for page in pages])]
     assert min(lengths) >= 80 and max(lengths) < 248, "nothing of a caption may be cut at 248"
     assert max(len(ids) for ids in tokenizer.ids([page.short.text for page in pages])) < 20
-    assert all(count_units(page.long.text) <= len(ids) - 2 for page, ids in zip(pages, tokenizer.ids([p.long.text for p in pages])))
+    assert all(
+        count_units(page.long.text) <= len(ids) - 2
+        for page, ids in zip(pages, tokenizer.ids([p.long.text for p in pages]), strict=True)
+    )
 
 
 def test_captions_name_every_thing_and_only_what_is_there(pages):

@@ -143,6 +143,17 @@ def test_batches_depend_on_their_number_alone(base):
     assert len(set(a[3].short)) < len(a[3].short), "families share their summary"
 
 
+def test_pre_training_begins_with_one_thing_before_one_background():
+    from random import Random
+
+    batches = PictureBookBatches(replace(CLIP, first_steps=1), 32)
+    first, later = ([page.scene for page in batches._web_pages(step, Random(0))] for step in (0, 1))
+    assert {len(scene.things) for scene in first} == {1} and len({scene.subject.kind for scene in first}) > 8
+    assert len({(scene.setting, scene.time, scene.weather) for scene in first}) == 1
+    assert max(len(scene.things) for scene in later) > 3 and len({scene.setting for scene in later}) > 4
+    assert all(text.count(".") == 1 for text in batches[0].long)
+
+
 def test_captions_for_training_follow_their_policy():
     from random import Random
 
@@ -152,7 +163,7 @@ def test_captions_for_training_follow_their_policy():
     web = [web_caption(page, Random(index)) for index, page in enumerate(pages)]
     words = sorted(len(text.split()) for text in web)
     assert words[200] < 15, "half of the web's captions are short"
-    assert 0.4 < sum(text == page.short.text for text, page in zip(web, pages, strict=True)) / 400 < 0.6
+    assert 0.2 < sum(text == page.short.text for text, page in zip(web, pages, strict=True)) / 400 < 0.4
     long = [long_caption(page, Random(index), 0.7) for index, page in enumerate(pages)]
     kept = sum(text.startswith(page.short.text) for text, page in zip(long, pages, strict=True)) / 400
     assert 0.2 < kept < 0.4

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..picturebook.captions import Sentence, realise
+from ..picturebook.kinds import KINDS
 from ..picturebook.pages import Page, draw_family, draw_page
+from ..picturebook.scene import unseen_colour
 from .recipe import Recipe
 
 
@@ -37,7 +39,10 @@ class PictureBookBatches(Dataset):
         rng = Random(f"batch/{self.recipe.seed}/{step}")
         pages = self._pages(step, rng)
         web = self.recipe.objective == "contrastive"
-        long = [web_caption(page, rng) if web else long_caption(page, rng, self.recipe.summary_drop) for page in pages]
+        if web:
+            long = [page.short.text if step < self.recipe.first_steps else web_caption(page, rng) for page in pages]
+        else:
+            long = [long_caption(page, rng, self.recipe.summary_drop) for page in pages]
         pictures = np.stack([np.asarray(page.scene.draw(self.size)) for page in pages])
         images = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
         return Batch(images, long, [] if web else [page.short.text for page in pages])
@@ -52,18 +57,36 @@ class PictureBookBatches(Dataset):
             index = step * families + number
             pages += draw_family("train", recipe.seed, index, recipe.family_size, late=number % 2 == 1)
         alone = recipe.batch - len(pages)
-        return pages + [draw_page("train", recipe.seed, step * alone + number) for number in range(alone)]
+        others = [draw_page("train", recipe.seed, step * alone + number) for number in range(alone)]
+        return pages + self._recast(others, rng)
 
     def _web_pages(self, step: int, rng: Random) -> list[Page]:
-        """Independent pages; at first of a single thing each, all in one setting, so that only that thing tells them apart."""
+        """Independent pages; at first of one thing each before one and the same background: only the thing tells them apart."""
         recipe = self.recipe
         numbers = range(step * recipe.batch, (step + 1) * recipe.batch)
         if step >= recipe.first_steps:
             # Half of the web's pictures show one thing or few.
-            return [draw_page("train", recipe.seed, i, ((0, 2), (3, 8))[i % 2]) for i in numbers]
+            return self._recast([draw_page("train", recipe.seed, i, ((0, 2), (3, 8))[i % 2]) for i in numbers], rng)
         pages = [draw_page("train", recipe.seed, i, (0, 0)) for i in numbers]
-        setting = rng.choice(pages).scene.setting
-        return [replace(page, scene=replace(page.scene, setting=setting)) for page in pages]
+        one = rng.choice(pages).scene
+        background = {"setting": one.setting, "time": one.time, "weather": one.weather}
+        return [replace(page, scene=replace(page.scene, **background)) for page in pages]
+
+    def _recast(self, pages: list[Page], rng: Random) -> list[Page]:
+        """The pages with subjects of a few kinds, where the recipe says so: their settings and looks must be told apart too."""
+        if not self.recipe.subjects:
+            return pages
+        kinds = rng.sample([kind.name for kind in KINDS.values() if not kind.floats], self.recipe.subjects)
+        return [recast(page, kinds, rng) for page in pages]
+
+
+def recast(page: Page, kinds: list[str], rng: Random) -> Page:
+    """The page with its subject's kind drawn from `kinds`, where that breaks no rule of the split."""
+    subject, *others = page.scene.things
+    kind = rng.choice(kinds)
+    if unseen_colour(kind) == subject.colour or any(thing.kind == kind for thing in others):
+        return page
+    return replace(page, scene=replace(page.scene, things=(replace(subject, kind=kind), *others)))
 
 
 def web_caption(page: Page, rng: Random) -> str:
@@ -71,11 +94,9 @@ def web_caption(page: Page, rng: Random) -> str:
     summary, *others = page.plan
     portrait = Sentence("portrait", (0,), summary.seed)
     u = rng.random()
-    if len(page.scene.things) == 1:
-        plan = (summary,) if u < 0.75 else (portrait,)
-    elif u < 0.30:
+    if u < 0.30:
         plan = (summary,)
-    elif u < 0.60:
+    elif u < 0.60 or len(page.scene.things) == 1:
         plan = (portrait,)
     elif u < 0.72:
         plan = (rng.choice((summary, portrait)), rng.choice(others))

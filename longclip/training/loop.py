@@ -42,7 +42,7 @@ class Run:
         self.recipe, self.folder, self.model, self.tokenizer = recipe, folder, model, tokenizer
         self.preprocessing = preprocessing
         self.step, self.seconds = 0, 0.0
-        if recipe.base is not None:
+        if recipe.long:
             freeze_rows(model.positional_embedding, KEEP)
         # Norms, biases, tables of positions and the temperature are not pulled towards zero.
         decayed = [p for n, p in model.named_parameters() if p.ndim >= 2 and "positional" not in n]
@@ -130,7 +130,8 @@ def start(recipe: Recipe, folder: Path) -> Run:
     if recipe.base is not None:
         base = load(recipe.base)
         model = base.model.requires_grad_(True)
-        model = model if base.context_length >= LONG_CONTEXT else stretch_model(model, KEEP)
+        if recipe.long and base.context_length < LONG_CONTEXT:
+            model = stretch_model(model, KEEP)
         return Run(recipe, folder, model, base.tokenizer.with_length(model.context_length), base.preprocessing)
     vocab, merges = reduce_vocabulary(all_texts())
     text = recipe.model["text_cfg"] | {"vocab_size": len(vocab), "hf_tokenizer_name": recipe.name}

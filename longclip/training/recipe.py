@@ -15,12 +15,14 @@ OBJECTIVES = ("contrastive", "primary-component")
 class Recipe:
     """A training run.
 
-    name: what the model is called. objective: one of `OBJECTIVES`. base: the model to start from (a name or a folder,
-    stretched to 248 positions where it has fewer); None begins with random weights of the open_clip config `model`.
-    steps, batch: optimiser steps, scenes a step. learning_rate falls along a cosine to a hundredth after `warmup` steps.
-    first_steps: steps of pre-training that begin with pictures of a single thing. short_weight: weight of the short captions' term beside the long ones'. summary_drop: share of long captions whose
-    summary is left out. family_share, family_size: share of a batch that stands in families of scenes with one summary,
-    half of which differ only beyond the 77th token.
+    name: what the model is called. objective: one of `OBJECTIVES`. base: the model to start from (a name or a folder);
+    None begins with random weights of the open_clip config `model`. steps, batch: optimiser steps, scenes a step.
+    learning_rate: rises over `warmup` steps, then falls along a cosine to a hundredth.
+    first_steps: steps of pre-training that begin with pictures of a single thing. subjects: of how many kinds the subjects
+    of a batch's independent scenes are (0: of any).
+    components: principal components that coarse image features keep. short_weight: weight of the short captions' term
+    beside the long ones'. summary_drop: share of long captions whose summary is left out. family_share, family_size: share
+    of a batch that stands in families of scenes with one summary, half of which differ only beyond the 77th token.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Recipe:
     components: int = 32
     short_weight: float = 1.0
     first_steps: int = 0
+    subjects: int = 0
     summary_drop: float = 0.7
     family_share: float = 0.0
     family_size: int = 8
@@ -52,6 +55,11 @@ class Recipe:
         for name in ("smoothing", "summary_drop", "family_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, wanted a share between 0 and 1")
+
+    @property
+    def long(self) -> bool:
+        """Whether the model is to read long captions: it is stretched, and the first rows of its positions are kept."""
+        return self.objective == "primary-component"
 
 
 def read_recipe(source: str | Path, **changes: Any) -> Recipe:

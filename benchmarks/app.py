@@ -1,0 +1,171 @@
+"""Seconds until the app can be used, and milliseconds of a search over its gallery.
+
+    python benchmarks/app.py [--starts 3] [--searches 100] [--json]
+
+Starts `app.py` as a user would, and in headless Chromium waits for the page and for its first results. Then times
+searches: the handler alone (both models, HTML included), the public endpoint, and from the click to the new results in
+the browser. Prints a table, then one JSON line (with `--json` that line only).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+PAIR = ("picturebook-clip", "picturebook-longclip")
+TARGETS = {"page": 15.0, "handler": 300.0, "endpoint": 300.0, "click": 300.0}
+PATIENCE = 300
+# Seconds between two searches in the browser, in which the curve is drawn.
+READING = 1.0
+
+
+@contextmanager
+def running() -> Iterator[tuple[str, float]]:
+    """The app on a free port: its address, and the moment of the command."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    begun = time.perf_counter()
+    quiet = {"HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "app.py", "--port", str(port)]
+    app = subprocess.Popen(command, cwd=ROOT, env=os.environ | quiet, stdout=subprocess.DEVNULL)
+    try:
+        yield f"http://127.0.0.1:{port}/", begun
+    finally:
+        app.terminate()
+        app.wait()
+
+
+@contextmanager
+def chromium() -> Iterator:
+    """A headless browser. Raises SystemExit where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    path = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    if path is None:
+        raise SystemExit("no Chromium in PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-background-networking"])
+        yield browser
+        browser.close()
+
+
+def wait_for_server(address: str) -> None:
+    """Returns when the page is served."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(f"nothing answers at {address}")
+
+
+def time_start(browser) -> dict[str, float]:
+    """Seconds from the command to: the server's answer, a page one can type in, the first results of both models."""
+    with running() as (address, begun):
+        wait_for_server(address)
+        seconds = {"server": time.perf_counter() - begun}
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE * 1000)
+        page.goto(address)
+        page.wait_for_selector("#caption textarea")
+        seconds["page"] = time.perf_counter() - begun
+        page.wait_for_selector("#left-ranking .card")
+        page.wait_for_selector("#right-ranking .card")
+        seconds["results"] = time.perf_counter() - begun
+        page.close()
+    return seconds
+
+
+def time_calls(work: Callable[[str], object], captions: list[str], pause: float = 0.0) -> list[float]:
+    """Milliseconds of each call, the first ten left out, with `pause` seconds after each."""
+    times = []
+    for caption in captions:
+        begun = time.perf_counter()
+        work(caption)
+        times.append(1000 * (time.perf_counter() - begun))
+        time.sleep(pause)
+    return times[10:]
+
+
+def time_searches(browser, captions: list[str]) -> dict[str, list[float]]:
+    """Milliseconds of searches by handler, endpoint and click."""
+    from gradio_client import Client
+
+    from demos.context import Context
+    from demos.searches import Searches
+    from demos.selection import PICTURE_BOOK, TO_PICTURES, Selection
+
+    searches = Searches(Context())
+    form = (*PAIR, TO_PICTURES, PICTURE_BOOK)
+    times = {"handler": time_calls(lambda caption: list(searches.search(Selection(), caption, *form)), captions)}
+    with running() as (address, _):
+        wait_for_server(address)
+        client = Client(address, verbose=False)
+        endpoint = time_calls(lambda caption: client.predict(caption, PAIR[1], 10, api_name="/search"), captions)
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE * 1000)
+        page.goto(address)
+        page.wait_for_selector("#right-ranking .card")
+
+        def click(caption: str) -> None:
+            page.fill("#caption textarea", caption)
+            page.click("#search")
+            page.wait_for_function(
+                "text => document.querySelector('#answer img')?.alt === text.short"
+                " && document.querySelector('#right-ranking .right')?.dataset.pick === text.id",
+                arg=shown[caption],
+                polling=5,
+            )
+
+        book = searches.context.gallery(PICTURE_BOOK)
+        rows = {caption: book.captions.index(caption) for caption in captions}
+        shown = {caption: {"id": book.ids[row], "short": book.short_captions[row]} for caption, row in rows.items()}
+        times |= {"endpoint": endpoint, "click": time_calls(click, captions, READING)}
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--starts", type=int, default=3)
+    parser.add_argument("--searches", type=int, default=100)
+    parser.add_argument("--json", action="store_true", help="print the JSON line only")
+    arguments = parser.parse_args()
+    from longclip.gallery import Gallery
+    from longclip.registry import assets
+
+    captions = list(dict.fromkeys(Gallery.from_folder(assets() / "gallery").captions))[: arguments.searches + 10]
+    with chromium() as browser:
+        starts = [time_start(browser) for _ in range(arguments.starts)]
+        searches = time_searches(browser, captions)
+    seconds = {name: round(statistics.median(start[name] for start in starts), 2) for name in starts[0]}
+    median = {name: round(statistics.median(times), 1) for name, times in searches.items()}
+    slowest = {name: round(statistics.quantiles(times, n=20)[-1], 1) for name, times in searches.items()}
+    if not arguments.json:
+        print(f"{'from the command to':<28}{'median s':>10}{'target':>10}")
+        for name, value in seconds.items():
+            print(f"{name:<28}{value:>10.2f}{TARGETS.get(name, ''):>10}")
+        print(f"\n{'a search':<28}{'median ms':>10}{'target':>10}{'95th':>10}")
+        for name, value in median.items():
+            print(f"{name:<28}{value:>10.1f}{TARGETS[name]:>10}{slowest[name]:>10.1f}")
+    print(json.dumps({"cpus": os.cpu_count(), "start_s": seconds, "search_ms": median, "search_ms_95th": slowest}))
+
+
+if __name__ == "__main__":
+    main()

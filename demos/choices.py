@@ -1,0 +1,123 @@
+"""What fills the form of the retrieval tab: links, examples, cards that are clicked, files that are added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from demos import panels
+from demos.cards import grid
+from demos.context import Context, Unavailable
+from demos.examples import EVERY, EXAMPLES, KINDS, example_row, random_rows
+from demos.query import MINE, picture_book, settle
+from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.uploads import MOST, MOST_PUBLIC, read_uploads
+from longclip.gallery import Gallery, GalleryError
+
+BROWSED = 24
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Handlers that choose what is searched.
+
+    A `form` is (selection, caption, left model, right model, search, gallery choice); the fields returned are the selection
+    and new values for the caption, the search and the gallery choice. None raises on a visitor's input.
+    """
+
+    context: Context
+
+    def open_link(self, request: gr.Request) -> list[Any]:
+        """Fields, models and their terms for the selection that the page's address names, or for the first example."""
+        selection = Selection.from_address(dict(request.query_params), tuple(self.context.models))
+        book = picture_book(self.context)
+        if len(book):
+            known = selection.picture in book.ids
+            row = book.index(selection.picture) if known else example_row(book, EXAMPLES[0])
+            if known or not selection.caption:
+                selection = selection.changed(picture=book.ids[row], caption=selection.caption or book.captions[row])
+        return [*_fields(selection), *selection.models, *map(self.describe_model, selection.models)]
+
+    def pick_example(self, number: int, *form: Any) -> list[Any]:
+        """Takes the scene of an example button."""
+        example, book = EXAMPLES[number], picture_book(self.context)
+        row = example_row(book, example) if len(book) else None
+        return self._take(settle(self.context, *form), book, row, example.short)
+
+    def pick_random(self, *form: Any) -> list[Any]:
+        """Takes any scene."""
+        book = picture_book(self.context)
+        row = random_rows(book, EVERY, 1)[0] if len(book) else None
+        return self._take(settle(self.context, *form), book, row)
+
+    def pick(
+        self, selection: Selection, caption: str, left: str, right: str, search: str, choice: str, event: gr.EventData
+    ) -> list[Any]:
+        """Takes the scene of a card as the query; among the visitor's own pictures, marks it as the right one."""
+        selection = settle(self.context, selection, caption, left, right, search, choice)
+        try:
+            gallery = self.context.gallery(selection.gallery)
+            row = gallery.index(str(event.pick))
+        except (Unavailable, GalleryError, AttributeError):
+            return _fields(selection)
+        if selection.gallery != PICTURE_BOOK:
+            return _fields(selection.changed(picture=gallery.ids[row]))
+        return self._take(selection, gallery, row)
+
+    def forget_picture(self, selection: Selection) -> list[Any]:
+        """Forgets the right answer; in the picture book also the caption, by which it would be known again."""
+        own = selection.gallery != PICTURE_BOOK
+        return _fields(selection.changed(picture=None, caption=selection.caption if own else ""))
+
+    def take_picture(self, file: str | None, selection: Selection) -> Iterator[list[Any]]:
+        """Searches with a picture of the visitor's own (no file: no longer): the selection, and a report."""
+        if not file:
+            yield [selection.changed(upload=None), ""]
+            return
+        for _, _, gallery in read_uploads([file]):
+            if gallery is not None and len(gallery):
+                yield [selection.changed(upload=self.context.keep(gallery)), ""]
+            elif gallery is not None:
+                yield [selection, panels.note(" ".join(gallery.skipped))]
+
+    def take_gallery(self, files: list[str] | None, selection: Selection) -> Iterator[list[Any]]:
+        """Makes a gallery of the visitor's own pictures (no files: none): the selection, and a report."""
+        if not files:
+            yield [selection.changed(own=None), ""]
+            return
+        for done, total, gallery in read_uploads(files, MOST_PUBLIC if self.context.public else MOST):
+            if gallery is None:
+                yield [selection, f'<p class="report" role="status">Reading {done:,} of {total:,} …</p>']
+            else:
+                own = self.context.keep(gallery) if len(gallery) else None
+                yield [selection.changed(own=own, picture=None), panels.upload_report(gallery)]
+
+    def browse(self, kind: str) -> str:
+        """Scenes to pick from."""
+        book = picture_book(self.context)
+        return grid(book, random_rows(book, kind if kind in KINDS else EVERY, BROWSED)) if len(book) else ""
+
+    def describe_model(self, name: str) -> str:
+        """What a model is and what one may do with it."""
+        spec = self.context.models.get(name)
+        return panels.model_terms(spec) if spec else ""
+
+    def _take(self, selection: Selection, book: Gallery, row: int | None, short: bool = False) -> list[Any]:
+        if row is None:
+            return _fields(selection)
+        caption = book.short_captions[row] if short else book.captions[row]
+        return _fields(selection.changed(gallery=PICTURE_BOOK, picture=book.ids[row], caption=caption, upload=None))
+
+
+def show_inputs(search: str, choice: str) -> list[Any]:
+    """Which inputs belong to a kind of search: the choice of gallery, a picture as query, the visitor's own, the scenes."""
+    own = choice == MINE and search == TO_PICTURES
+    return [gr.update(visible=shown) for shown in (search == TO_PICTURES, search == TO_CAPTIONS, own, not own)]
+
+
+def _fields(selection: Selection) -> list[Any]:
+    choice = PICTURE_BOOK if selection.gallery == PICTURE_BOOK or selection.search != TO_PICTURES else MINE
+    return [selection, selection.caption, selection.search, choice]
