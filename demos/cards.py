@@ -60,7 +60,8 @@ def _verdict(results: Results, ranking: Ranking) -> str:
         return f'<p class="verdict unknown"><b>Best of {total:,} {results.noun}s</b></p>'
     rank = int(ranking.ranks[results.right])
     before = sum(1 for row in results.alike if ranking.ranks[row] < rank)
-    rivals = f"<small>{before} of its {len(results.alike)} look-alikes before it</small>" if results.alike else ""
+    ahead = f"{before} of its {len(results.alike)} look-alikes before it" if before else "ahead of all its look-alikes"
+    rivals = f"<small>{ahead}</small>" if results.alike else ""
     return (
         f'<p class="verdict {"first" if rank == 1 else "later"}"><b>Right {results.noun} at rank {rank:,}</b>'
         f"<span>of {total:,}</span>{rivals}</p>"

@@ -37,13 +37,13 @@ def rank_figure(curves: Sequence[tuple[str, int | None, list[Point]]], total: in
     ticks = [tick for tick in (1, 3, 10, 30, 100, 300, 1000, 3000, 10000) if tick <= max(10, total)]
     axis = {"gridcolor": FAINT, "linecolor": FAINT, "zeroline": False, "fixedrange": True}
     figure.update_layout(
-        height=330,
-        margin={"l": 54, "r": 18, "t": 40, "b": 46},
+        height=350,
+        margin={"l": 54, "r": 18, "t": 66, "b": 46},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13, "color": GREY},
         hoverlabel={"font": {"family": "system-ui, sans-serif"}},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 13}},
+        legend={"orientation": "h", "y": 1.1, "yanchor": "bottom", "x": 0, "font": {"size": 13}},
         xaxis={**axis, "title": "sentences kept", "range": [0.7, longest + 0.3]},
         yaxis={**axis, "title": f"rank of the right {what}", "type": "log", "tickvals": ticks, "range": _range(curves)},
     )
@@ -52,7 +52,7 @@ def rank_figure(curves: Sequence[tuple[str, int | None, list[Point]]], total: in
     for limit, first in _limits(curves).items():
         figure.add_vline(x=first - 0.5, line={"color": GREY, "width": 1, "dash": "dash"})
         figure.add_annotation(
-            x=first - 0.5, y=0, yref="paper", xanchor="left", yanchor="bottom", text=f"{limit} tokens", showarrow=False
+            x=first - 0.5, y=1, yref="paper", xanchor="center", yanchor="bottom", text=f"{limit} tokens", showarrow=False
         )
     return figure
 

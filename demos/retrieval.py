@@ -160,7 +160,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     gr.on(
         [search.change, gallery.change], show_inputs, [search, gallery], [gallery, query_file, own_files, browser], **private
     )  # `change`, as Gradio fires no `input` for text that is pasted.
-    caption.change(searches.read_caption, [caption, *pickers], read, trigger_mode="always_last", **private)
+    caption.change(searches.read_caption, [caption, *pickers], read, trigger_mode="multiple", **private)
     stop.click(searches.stop, ranked, [*ranked, stop], cancels=runs, **private)
     save.click(searches.save_csv, selection, csv_file, **private).success(None, js=DOWNLOAD, **private)
     browser.expand(choices.browse, kind, scenes, **private)

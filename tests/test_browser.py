@@ -94,6 +94,7 @@ def open_page(browser, address) -> Iterator:
         page.goto(address + query)
         page.wait_for_selector("#left-ranking .card")
         page.wait_for_selector("#right-ranking .card")
+        page.wait_for_selector("#curve .scatterlayer")
         pages.append(page)
         return page
 
