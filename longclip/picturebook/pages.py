@@ -61,10 +61,11 @@ def draw_family(split: str, seed: int, index: int, size: int = 8, late: bool = F
     are each described in their own words and order. `late` members share their first 77 tokens to the letter: they
     differ only in two or three things, all spoken of behind that.
     """
-    scene = draw_scene(split, f"{seed}/family", index, others=(5, 8))
+    sort = "late" if late else "hard"
+    scene = draw_scene(split, f"{seed}/{sort}", index, others=(5, 8))
     rng = Random(f"{scene.seed}/words")
     summary = plan_summary(rng)
-    name = f"{'late' if late else 'hard'}/{split}/{seed}/{index}"
+    name = f"{sort}/{split}/{seed}/{index}"
     members = _late_members(scene, summary, size, rng) if late else _members(scene, summary, size, rng)
     return [Page(member, plan, name) for member, plan in members]
 

@@ -55,7 +55,7 @@ class PictureBookBatches(Dataset):
         pages = []
         for number in range(families):
             index = step * families + number
-            pages += draw_family("train", recipe.seed, index, recipe.family_size, late=number % 2 == 1)
+            pages += draw_family("train", recipe.seed, index, recipe.family_size, late=index % 2 == 1)
         alone = recipe.batch - len(pages)
         others = [draw_page("train", recipe.seed, step * alone + number) for number in range(alone)]
         return pages + self._recast(others, rng)
