@@ -23,8 +23,9 @@ STYLE = Path(__file__).parent / "assets" / "style.css"
 HEADER = """
 <header><h1>longclip</h1><p><b>CLIP stops reading after 77 tokens, Long-CLIP goes on to 248.</b>
 Search one gallery with both and see what the difference is worth. The models that ship with this page are small models of a
-drawn world; real ones can be fetched in the pickers.</p></header>
+drawn world; real ones can be fetched in the pickers{others}.</p></header>
 """
+OTHERS = ", where any <code>hf-hub:owner/name</code> or folder of yours can be typed"
 # Fonts that the visitor's machine has: a web font would be a request to somebody else.
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
@@ -41,7 +42,7 @@ def build(context: Context) -> gr.Blocks:
     """The page with all its tabs."""
     with gr.Blocks(title="longclip", analytics_enabled=False, delete_cache=CLEANING, fill_width=True) as page:
         selection = gr.State(Selection(), time_to_live=3600)
-        gr.HTML(HEADER)
+        gr.HTML(HEADER.format(others="" if context.public else OTHERS))
         with gr.Tabs() as tabs:
             for module in TABS:
                 with gr.Tab(module.TITLE, id=module.NAME):
@@ -97,7 +98,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on, 0.0.0.0 for all (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default 7860)")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--public", action="store_true", help="tighter limits, for a page that strangers use")
+    parser.add_argument(
+        "--public", action="store_true", help="tighter limits and only the models listed, for a page that strangers use"
+    )
     chosen = parser.parse_args(arguments)
     context = Context(chosen.device, chosen.public)
     gr.set_static_paths([assets() / "gallery"])

@@ -12,23 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.serving import NO_BROWSER, PATIENCE, find_browser, open_browser, run_app
 
 PAIR = ("picturebook-clip", "picturebook-longclip")
 TARGETS = {"page": 15.0, "handler": 300.0, "endpoint": 300.0, "click": 300.0}
-PATIENCE = 300
 # Seconds between two searches in the browser, in which the curve is drawn.
 READING = 1.0
 # In the page: milliseconds from the click until the right picture of this id stands in the results, and they are painted.
@@ -45,62 +41,18 @@ CLICK = """id => new Promise(resolve => {
 })"""
 
 
-@contextmanager
-def running() -> Iterator[tuple[str, float]]:
-    """The app on a free port: its address, and the moment of the command."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    begun = time.perf_counter()
-    quiet = {"HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "app.py", "--port", str(port)]
-    app = subprocess.Popen(command, cwd=ROOT, env=os.environ | quiet, stdout=subprocess.DEVNULL)
-    try:
-        yield f"http://127.0.0.1:{port}/", begun
-    finally:
-        app.terminate()
-        app.wait()
-
-
-@contextmanager
-def chromium() -> Iterator:
-    """A headless browser. Raises SystemExit where there is none."""
-    from playwright.sync_api import sync_playwright
-
-    path = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-    if path is None:
-        raise SystemExit("no Chromium in PATH")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-background-networking"])
-        yield browser
-        browser.close()
-
-
-def wait_for_server(address: str) -> None:
-    """Returns when the page is served."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise TimeoutError(f"nothing answers at {address}")
-
-
 def time_start(browser) -> dict[str, float]:
     """Seconds from the command to: the server's answer, a page one can type in, the first results of both models."""
-    with running() as (address, begun):
-        wait_for_server(address)
-        seconds = {"server": time.perf_counter() - begun}
+    with TemporaryDirectory() as folder, run_app(Path(folder)) as app:
+        seconds = {"server": time.perf_counter() - app.begun}
         page = browser.new_page()
         page.set_default_timeout(PATIENCE * 1000)
-        page.goto(address)
+        page.goto(app.address)
         page.wait_for_selector("#caption textarea")
-        seconds["page"] = time.perf_counter() - begun
+        seconds["page"] = time.perf_counter() - app.begun
         page.wait_for_selector("#left-ranking .card")
         page.wait_for_selector("#right-ranking .card")
-        seconds["results"] = time.perf_counter() - begun
+        seconds["results"] = time.perf_counter() - app.begun
         page.close()
     return seconds
 
@@ -135,13 +87,12 @@ def time_searches(browser, captions: list[str]) -> dict[str, list[float]]:
     searches = Searches(Context())
     form = (*PAIR, TO_PICTURES, PICTURE_BOOK)
     times = {"handler": time_calls(lambda caption: list(searches.search(Selection(), caption, *form)), captions)}
-    with running() as (address, _):
-        wait_for_server(address)
-        client = Client(address, verbose=False)
+    with TemporaryDirectory() as folder, run_app(Path(folder)) as app:
+        client = Client(app.address, verbose=False)
         endpoint = time_calls(lambda caption: client.predict(caption, PAIR[1], 10, api_name="/search"), captions)
         page = browser.new_page()
         page.set_default_timeout(PATIENCE * 1000)
-        page.goto(address)
+        page.goto(app.address)
         page.wait_for_selector("#right-ranking .card")
 
         def click(caption: str) -> float:
@@ -160,11 +111,13 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=100)
     parser.add_argument("--json", action="store_true", help="print the JSON line only")
     arguments = parser.parse_args()
+    if find_browser() is None:
+        parser.error(NO_BROWSER)
     from longclip.gallery import Gallery
     from longclip.registry import assets
 
     captions = list(dict.fromkeys(Gallery.from_folder(assets() / "gallery").captions))[: arguments.searches + 10]
-    with chromium() as browser:
+    with open_browser() as browser:
         starts = [time_start(browser) for _ in range(arguments.starts)]
         searches = time_searches(browser, captions)
     seconds = {name: round(statistics.median(start[name] for start in starts), 2) for name in starts[0]}

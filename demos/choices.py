@@ -16,6 +16,7 @@ from demos.query import MINE, picture_book, settle
 from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
 from demos.uploads import MOST, MOST_PUBLIC, read_uploads
 from longclip.gallery import Gallery, GalleryError
+from longclip.registry import HUB_PREFIX
 
 BROWSED = 24
 
@@ -25,14 +26,18 @@ class Choices:
     """Handlers that choose what is searched.
 
     A `form` is (selection, caption, left model, right model, search, gallery choice); the fields returned are the selection
-    and new values for the caption, the search and the gallery choice. None raises on a visitor's input.
+    and new values for the caption, the search, the gallery choice and the file that is searched with. None raises on a
+    visitor's input.
     """
 
     context: Context
 
     def open_link(self, request: gr.Request) -> list[Any]:
         """Fields, models and their terms for the selection that the page's address names, or for the first example."""
-        selection = Selection.from_address(dict(request.query_params), tuple(self.context.models))
+        query = dict(request.query_params)
+        typed = (name for name in map(query.get, ("left", "right")) if name and name.startswith(HUB_PREFIX))
+        known = (*self.context.models, *(name for name in typed if self.context.spec(name)))
+        selection = Selection.from_address(query, known)
         book = picture_book(self.context)
         if len(book):
             known = selection.picture in book.ids
@@ -73,15 +78,18 @@ class Choices:
         return _fields(selection.changed(picture=None, caption=selection.caption if own else ""))
 
     def take_picture(self, file: str | None, selection: Selection) -> Iterator[list[Any]]:
-        """Searches with a picture of the visitor's own (no file: no longer): the selection, and a report."""
+        """Searches with a picture of the visitor's own (no file, or one that is refused: with the scene again).
+
+        The selection, a report, and what stays of the file.
+        """
         if not file:
-            yield [selection.changed(upload=None), ""]
+            yield [selection.changed(upload=None), "", gr.skip()]
             return
         for _, _, gallery in read_uploads([file]):
             if gallery is not None and len(gallery):
-                yield [selection.changed(upload=self.context.keep(gallery)), ""]
+                yield [selection.changed(upload=self.context.keep(gallery)), "", gr.skip()]
             elif gallery is not None:
-                yield [selection, panels.note(" ".join(gallery.skipped))]
+                yield [selection.changed(upload=None), panels.note(" ".join(gallery.skipped)), None]
 
     def take_gallery(self, files: list[str] | None, selection: Selection) -> Iterator[list[Any]]:
         """Makes a gallery of the visitor's own pictures (no files: none): the selection, and a report."""
@@ -100,9 +108,9 @@ class Choices:
         book = picture_book(self.context)
         return grid(book, random_rows(book, kind if kind in KINDS else EVERY, BROWSED)) if len(book) else ""
 
-    def describe_model(self, name: str) -> str:
+    def describe_model(self, name: str | None) -> str:
         """What a model is and what one may do with it."""
-        spec = self.context.models.get(name)
+        spec = self.context.spec((name or "").strip())
         return panels.model_terms(spec) if spec else ""
 
     def _take(self, selection: Selection, book: Gallery, row: int | None, short: bool = False) -> list[Any]:
@@ -120,4 +128,4 @@ def show_inputs(search: str, choice: str) -> list[Any]:
 
 def _fields(selection: Selection) -> list[Any]:
     choice = PICTURE_BOOK if selection.gallery == PICTURE_BOOK or selection.search != TO_PICTURES else MINE
-    return [selection, selection.caption, selection.search, choice]
+    return [selection, selection.caption, selection.search, choice, gr.skip() if selection.upload else None]

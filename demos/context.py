@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock
@@ -15,10 +16,11 @@ import numpy as np
 
 from demos.jobs import Jobs, Note
 from demos.selection import PICTURE_BOOK
+from demos.trained import PREFIX, TrainedModels
 from longclip.gallery import Gallery, GalleryError
 from longclip.hub import HubError
 from longclip.images import ImageError
-from longclip.registry import ModelSpec, assets, available
+from longclip.registry import ModelSpec, assets, available, resolve
 
 if TYPE_CHECKING:
     from longclip.encoder import Encoder
@@ -55,22 +57,46 @@ class Context:
     waited for where need be. An iterator left early stops the work, unless another visitor waits for the same.
     """
 
-    def __init__(self, device: str = "cpu", public: bool = False) -> None:
+    def __init__(self, device: str = "cpu", public: bool = False, fine_tune: bool | None = None) -> None:
+        """fine_tune: whether visitors may train models; None: where the page is not public."""
         self.device = device
         self.public = public
+        self.fine_tune = not public if fine_tune is None else fine_tune
         self.models: dict[str, ModelSpec] = {spec.name: spec for spec in available()}
+        self.trained = TrainedModels()
         self._jobs = Jobs()
         self._kept: dict[str, Kept] = {}
         self._book: Gallery | None = None
         self._lock = Lock()
 
+    def spec(self, name: str) -> ModelSpec | None:
+        """What a visitor's name for a model stands for, if anything.
+
+        On a public page those listed in `models` only. Elsewhere also ``hf-hub:owner/name[@revision]``, a file, or a folder.
+        And those that were `trained` here, by whoever has the name.
+        """
+        if name.startswith(PREFIX):
+            return self.trained.spec(name)
+        if name in self.models or self.public:
+            return self.models.get(name)
+        with suppress(ValueError):
+            return resolve(name)
+        return None
+
     def loading(self, name: str) -> Iterator[tuple[int, int]]:
         """Loads a model: yields (bytes that have arrived, all) while it comes from the hub."""
+        if self.spec(name) is None:
+            return
         yield from self._jobs.follow(("model", name), lambda note: self._load(name, note))
         self._drop_models()
 
     def encoder(self, name: str) -> Encoder:
         """A model. Raises Unavailable where it cannot be loaded."""
+        if self.spec(name) is None:
+            if name.startswith(PREFIX):
+                raise Unavailable("Your model is no longer here (it is kept for an hour): fine-tune it again.")
+            others = "" if self.public else " Others are named hf-hub:owner/name, or by their file or folder on this machine."
+            raise Unavailable(f"{name or 'A model without a name'} is not among the models of this page.{others}")
         return self._result(("model", name), lambda note: self._load(name, note))
 
     def ready(self, name: str) -> bool:
@@ -81,7 +107,7 @@ class Context:
         """A model's tokenizer where it can be had without waiting: those of the hub's models are CLIP's own."""
         if self.ready(name):
             return self.encoder(name).tokenizer
-        spec = self.models.get(name)
+        spec = self.spec(name)
         if spec is None or spec.source != "hub" or spec.context_length is None:
             return None
         return _full_tokenizer(spec.context_length)
@@ -115,6 +141,13 @@ class Context:
         """Embeddings of the "pictures" or the "captions" of a gallery, float32 [n, dim], unit rows. Raises Unavailable."""
         return self._result((what, key, name), lambda note: self._embed(what, key, name, note))
 
+    def drop_trained(self) -> None:
+        """Lets go of trained models that nobody uses any more, and of what was computed with them."""
+        gone = set(self.trained.drop())
+        for job in self._jobs.names():
+            if not gone.isdisjoint(job):
+                self._jobs.forget(job)
+
     def _result(self, key: tuple[str, ...], work: Callable[[Note], Any]) -> Any:
         try:
             return self._jobs.result(key, work)
@@ -129,9 +162,10 @@ class Context:
     def _load(self, name: str, note: Note) -> Encoder:
         from longclip.encoder import load
 
-        if name not in self.models:
-            raise ValueError(f"{name} is not among the models of this page.")
-        return load(name, self.device, lambda arrived, total, _: note(arrived, total))
+        own = self.trained.spec(name)
+        encoder = load(own.path if own else name, self.device, lambda arrived, total, _: note(arrived, total))
+        encoder.spec = own or encoder.spec
+        return encoder
 
     def _embed(self, what: str, key: str, name: str, note: Note) -> np.ndarray:
         gallery, encoder = self.gallery(key), self.encoder(name)
@@ -142,11 +176,13 @@ class Context:
 
         if what == "pictures":
             return gallery.embed(encoder, progress=give_way)
-        return encoder.encode_text(gallery.captions, batch_size=BATCH, progress=give_way)
+        return gallery.embed_captions(encoder, progress=give_way, batch_size=BATCH)
 
     def _drop_models(self) -> None:
+        self.drop_trained()
         loaded = [name for kind, name, *_ in self._jobs.names() if kind == "model"]
-        foreign = [name for name in loaded if self.ready(name) and not self.models[name].embedded]
+        embedded = {name for name, spec in self.models.items() if spec.embedded}
+        foreign = [name for name in loaded if self.ready(name) and name not in embedded]
         for name in foreign[: max(0, len(foreign) - KEEP_MODELS)]:
             self._jobs.forget(("model", name))
 

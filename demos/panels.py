@@ -36,12 +36,14 @@ def model_label(spec: ModelSpec) -> str:
 
 def model_terms(spec: ModelSpec) -> str:
     """What a model is, where it comes from and what one may do with it."""
-    if spec.source == "hub":
-        origin = f"fetched on first use from <code>{visible(spec.location)}</code>"
-        licence = f"licence: <b>{visible(spec.licence)}</b>"
-    else:
-        origin, licence = "ships with this page", f"licence: {visible(spec.licence)}"
-    return f'<p class="terms">{visible(spec.note or spec.family)} · {licence} · {origin}</p>'
+    licence = f"licence: <b>{visible(spec.licence)}</b>" if spec.source == "hub" else f"licence: {visible(spec.licence)}"
+    origin = {
+        "hub": f"fetched on first use from <code>{visible(spec.location)}</code>",
+        "local": f"read from <code>{visible(spec.location)}</code>",
+        "embedded": "ships with this page",
+        "trained": "only you see it, for an hour after its last use",
+    }[spec.source]
+    return f'<p class="terms">{visible(spec.note or spec.family or "not listed here")} · {licence} · {origin}</p>'
 
 
 def answer_panel(selection: Selection, gallery: Gallery, row: int | None, address: str) -> str:

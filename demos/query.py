@@ -18,7 +18,7 @@ _WORD = re.compile(r"\w+")
 
 
 def settle(
-    context: Context, selection: Selection, caption: str | None, left: str, right: str, search: str, choice: str
+    context: Context, selection: Selection, caption: str | None, left: str | None, right: str | None, search: str, choice: str
 ) -> Selection:
     """The selection with what the form says, and the right answer where the caption tells it.
 
@@ -26,6 +26,7 @@ def settle(
     """
     own = choice == MINE and search == TO_PICTURES
     gallery = (selection.own or "") if own else PICTURE_BOOK
+    left, right = ((name or "").strip() for name in (left, right))
     settled = selection.changed(left=left, right=right, search=search, caption=caption or "", gallery=gallery)
     if search == TO_CAPTIONS or own:
         return settled

@@ -77,7 +77,7 @@ def rank_by_sentences(context: Context, selection: Selection, model: str) -> lis
     """
     row = right_row(context, selection)
     ends = _sentence_ends(selection.caption)
-    if row is None or not ends or model not in context.models:
+    if row is None or not ends or context.spec(model) is None:
         return []
     encoder = context.encoder(model)
     texts = [selection.caption[:end] for _, end in ends]

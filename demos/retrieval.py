@@ -105,7 +105,12 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         for side, name in (("left", fresh.left), ("right", fresh.right)):
             with gr.Column(elem_classes=["sheet", "side", side], elem_id=side, min_width=300):
                 picker = gr.Dropdown(
-                    models, value=name, label=f"Model on the {side}", show_label=False, elem_id=f"{side}-model"
+                    models,
+                    value=name,
+                    label=f"Model on the {side}",
+                    show_label=False,
+                    allow_custom_value=not context.public,
+                    elem_id=f"{side}-model",
                 )
                 terms = gr.HTML(choices.describe_model(name))
                 read = gr.HTML()
@@ -142,7 +147,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         drawn = searched.then(searches.draw_curve, selection, [curve_hint, plot], concurrency_id="search", **private)
         runs.extend((searched, drawn))
 
-    fields = [selection, caption, search, gallery]
+    fields = [selection, caption, search, gallery, query_file]
     run_on(page.load(choices.open_link, None, [*fields, *pickers, *terms], **private).then)
     run_on(partial(gr.on, [go.click, caption.submit, search.input, gallery.input]))
     for number, chip in enumerate(chips):
@@ -155,8 +160,9 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     run_on(answer.select(choices.forget_picture, selection, fields, **private).then)
     for picker, term in zip(pickers, terms, strict=True):
         run_on(picker.input(choices.describe_model, picker, term, **private).then)
-    for files, handler in ((query_file, choices.take_picture), (own_files, choices.take_gallery)):
-        run_on(gr.on([files.upload, files.clear], handler, [files, selection], [selection, report], **private).then)
+    query, own = [selection, report, query_file], [selection, report]
+    for files, handler, outputs in ((query_file, choices.take_picture, query), (own_files, choices.take_gallery, own)):
+        run_on(gr.on([files.upload, files.clear], handler, [files, selection], outputs, **private).then)
     gr.on(
         [search.change, gallery.change], show_inputs, [search, gallery], [gallery, query_file, own_files, browser], **private
     )  # `change`, as Gradio fires no `input` for text that is pasted.

@@ -92,9 +92,9 @@ class Searches:
         figure = rank_figure(curves, len(self.context.gallery(selection.gallery)), what)
         return ["", gr.update(value=figure, visible=True)]
 
-    def read_caption(self, caption: str, left: str, right: str) -> list[str]:
+    def read_caption(self, caption: str, left: str | None, right: str | None) -> list[str]:
         """What each model reads of the text."""
-        return [self._reading(name, caption) for name in (left, right)]
+        return [self._reading((name or "").strip(), caption) for name in (left, right)]
 
     def save_csv(self, selection: Selection) -> str:
         """A file with both models' ranks and scores of the whole gallery."""
@@ -138,9 +138,8 @@ class Searches:
 
     def _prepare(self, selection: Selection, name: str) -> Iterator[str]:
         """Loads a model and what it needs to search; yields HTML about how far that is, nothing when all is there."""
-        spec = self.context.models.get(name)
-        title = spec.title if spec else name
-        verb = "Fetching" if spec and spec.source == "hub" else "Loading"
+        spec = self._spec(name)
+        title, verb = spec.title, "Fetching" if spec.source == "hub" else "Loading"
         for done, total in self.context.loading(name):
             yield waiting(title, done, total, verb)
         if not self.context.ready(name):
@@ -203,7 +202,10 @@ class Searches:
         return reading(self._spec(name), text, tokenizer(text), tokenizer.known(text) if tokenizer.words else ())
 
     def _spec(self, name: str) -> ModelSpec:
-        return self.context.models.get(name) or ModelSpec(name, name, "", None, "", "local")
+        """What is known of a model: once it is loaded, also what its files say."""
+        if self.context.ready(name):
+            return self.context.encoder(name).spec
+        return self.context.spec(name) or ModelSpec(name, name, "", None, "", "local")
 
     def _begin(self, request: gr.Request | None) -> tuple[str, int]:
         """A new search of a visitor, which makes that visitor's searches still under way stop."""

@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
+from longclip.registry import HUB_PREFIX, available
+
 TO_PICTURES, TO_CAPTIONS = "pictures", "captions"
 PICTURE_BOOK = "picturebook"
 # An address longer than about 2,000 characters is cut by some programs that pass it on.
 LONGEST_IN_ADDRESS = 1500
+
+
+def is_shared(model: str) -> bool:
+    """Whether a model's name means the same on every machine: a listed one or one of the hub, not a file or folder."""
+    return model.startswith(HUB_PREFIX) or any(model == spec.name for spec in available())
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,11 @@ class Selection:
     def address(self, tab: str, own_caption: str | None = None) -> str:
         """The query part of a link, "?tab=…": what `from_address` reads back.
 
-        `own_caption` is the caption that belongs to the picture and need not be spelled out. Pictures of the visitor's own
-        stay out: they are on no other machine.
+        `own_caption` is the caption that belongs to the picture and need not be spelled out. Pictures and models of the
+        visitor's own stay out: they are on no other machine.
         """
-        fields = {"tab": tab, "left": self.left, "right": self.right, "search": self.search}
+        models = {side: name for side, name in (("left", self.left), ("right", self.right)) if is_shared(name)}
+        fields = {"tab": tab, **models, "search": self.search}
         if self.gallery == PICTURE_BOOK and self.picture:
             fields["picture"] = self.picture
         if self.caption != own_caption and 0 < len(self.caption) <= LONGEST_IN_ADDRESS:

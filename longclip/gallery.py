@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from longclip.embeddings import read_embeddings, write_embeddings
 from longclip.images import ImageError, open_image
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 METADATA = "metadata.jsonl"
 EMBEDDINGS = "embeddings"
+# What is embedded, and the name of its tensor in a file.
+IMAGE, TEXT = "image", "text"
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _CAPTION_FIELDS = ("long_caption", "caption", "text")
 
@@ -33,8 +36,9 @@ class GalleryError(ValueError):
 class Gallery:
     """Pictures (paths or bytes of files, never decoded ones), and by row: id, captions, and any other fields.
 
-    A caption that is not known is an empty text. `embeddings` holds float32 [n, dim] of unit rows by model name, filled by
-    `embed`. `skipped` says in a sentence each which files were left out, and why.
+    A caption that is not known is an empty text. `embeddings` (of the pictures) and `caption_embeddings` hold float32
+    [n, dim] of unit rows by model name, filled by `embed` and `embed_captions`. `skipped` says in a sentence each which files
+    were left out, and why.
     """
 
     ids: list[str]
@@ -45,7 +49,8 @@ class Gallery:
     folder: Path | None = None
     skipped: tuple[str, ...] = ()
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)
-    _fingerprints: dict[str, str] = field(default_factory=dict, repr=False)
+    caption_embeddings: dict[str, np.ndarray] = field(default_factory=dict)
+    _fingerprints: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=Lock, repr=False)
 
     def __post_init__(self) -> None:
@@ -135,6 +140,7 @@ class Gallery:
             short_captions=[self.short_captions[row] for row in rows],
             metadata=[self.metadata[row] for row in rows],
             embeddings={model: embedded[rows] for model, embedded in self.embeddings.items()},
+            caption_embeddings={model: embedded[rows] for model, embedded in self.caption_embeddings.items()},
             _fingerprints=dict(self._fingerprints),
         )
 
@@ -142,55 +148,74 @@ class Gallery:
         """The pictures' embeddings by this encoder, float32 [n, dim], unit rows.
 
         Computed once for a model's weights. Those stored in the folder are used where they were made with exactly these
-        weights of the same rows. Raises ImageError for a picture that cannot be read.
+        weights of the same rows (ids and sizes of the files; a picture replaced by one of the very same size goes unnoticed).
+        Raises ImageError for a picture that cannot be read.
         """
-        name, weights = encoder.spec.name, encoder.fingerprint
-        with self._lock:
-            if weights and self._fingerprints.get(name) == weights:
-                return self.embeddings[name]
-        embedded = self._read_embeddings(name, weights)
-        if embedded is None:
-            embedded = encoder.encode_image(self.pictures, progress=progress)
-        with self._lock:
-            self.embeddings[name] = embedded
-            self._fingerprints[name] = weights
-        return embedded
+        return self._embed(IMAGE, encoder, lambda: encoder.encode_image(self.pictures, progress=progress))
+
+    def embed_captions(
+        self, encoder: Encoder, progress: Callable[[int, int], None] | None = None, batch_size: int = 128
+    ) -> np.ndarray:
+        """The captions' embeddings by this encoder, as `embed` does it; stored ones must be of exactly these captions."""
+        return self._embed(TEXT, encoder, lambda: encoder.encode_text(self.captions, batch_size, progress))
 
     def save_embeddings(self, encoder: Encoder) -> Path:
-        """Stores the embeddings by this encoder (computed where need be) in the gallery's folder, in half precision."""
-        from safetensors.numpy import save_file
+        """Stores the embeddings by this encoder (computed where need be) in the gallery's folder.
 
+        Pictures in half precision; captions in 32 bits, for a caption that is embedded anew is to tie with itself.
+        """
         if self.folder is None or not encoder.fingerprint:
             raise GalleryError("embeddings are stored for a gallery with a folder, by a model whose weights are fixed")
         path = self._embeddings_file(encoder.spec.name)
-        path.parent.mkdir(exist_ok=True)
-        origin = {"model": encoder.spec.name, "weights": encoder.fingerprint, "rows": self._rows_digest()}
-        save_file({"image": self.embed(encoder).astype(np.float16)}, path, metadata=origin)
+        tensors = {IMAGE: self.embed(encoder).astype(np.float16), TEXT: self.embed_captions(encoder)}
+        origin = {"rows": self._rows_digests()[0], "captions": _digest(self.captions), "weights": encoder.fingerprint}
+        write_embeddings(path, tensors, origin | {"model": encoder.spec.name})
         return path
 
-    def _read_embeddings(self, model: str, weights: str) -> np.ndarray | None:
-        from safetensors import SafetensorError, safe_open
+    def _embed(self, kind: str, encoder: Encoder, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        name, weights = encoder.spec.name, encoder.fingerprint
+        known = self.embeddings if kind == IMAGE else self.caption_embeddings
+        with self._lock:
+            if weights and self._fingerprints.get((kind, name)) == weights:
+                return known[name]
+        embedded = self._read_embeddings(name, weights, kind)
+        if embedded is None:
+            embedded = compute()
+        with self._lock:
+            known[name] = embedded
+            self._fingerprints[kind, name] = weights
+        return embedded
 
-        path = self._embeddings_file(model) if self.folder else None
-        if not weights or path is None or not path.is_file():
+    def _read_embeddings(self, model: str, weights: str, kind: str = IMAGE) -> np.ndarray | None:
+        if self.folder is None or not weights:
             return None
-        try:
-            with safe_open(path, framework="np") as file:
-                origin = file.metadata() or {}
-                if (origin.get("weights"), origin.get("rows")) != (weights, self._rows_digest()):
-                    return None
-                stored = file.get_tensor("image").astype(np.float32)
-        except (SafetensorError, OSError):
-            return None
-        # Rounding to half precision took the rows off unit length.
-        return stored / np.linalg.norm(stored, axis=1, keepdims=True)
+        made_of = {"rows": self._rows_digests()} if kind == IMAGE else {"captions": (_digest(self.captions),)}
+        return read_embeddings(self._embeddings_file(model), kind, {"weights": (weights,), **made_of})
 
     def _embeddings_file(self, model: str) -> Path:
         assert self.folder is not None
         return self.folder / EMBEDDINGS / f"{model.replace('/', '--')}.safetensors"
 
-    def _rows_digest(self) -> str:
-        return hashlib.sha256("\n".join(self.ids).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    def _rows_digests(self) -> tuple[str, str]:
+        """What embeddings of the pictures are marked with, and what they were marked with when sizes did not count yet."""
+        rows = [(id, _size(picture)) for id, picture in zip(self.ids, self.pictures, strict=True)]
+        return _digest(rows), _short_hash("\n".join(self.ids))
+
+
+def _digest(content: object) -> str:
+    return _short_hash(json.dumps(content))
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _size(picture: Path | bytes) -> int:
+    """Bytes of a picture's file; -1 where it is gone, which is told when it is to be read."""
+    try:
+        return len(picture) if isinstance(picture, bytes) else picture.stat().st_size
+    except OSError:
+        return -1
 
 
 def _read_rows(path: Path) -> Iterator[dict[str, Any]]:

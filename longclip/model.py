@@ -181,7 +181,11 @@ def build_model(config: Config) -> LongCLIP:
 
 def stretch_model(model: LongCLIP, keep: int = 20, ratio: int = 4) -> LongCLIP:
     """A new model with its text positions stretched (`stretch_positions`) and all else copied: 77 -> 248."""
-    table = stretch_positions(model.positional_embedding.detach(), keep, ratio)
+    return with_positions(model, stretch_positions(model.positional_embedding.detach(), keep, ratio))
+
+
+def with_positions(model: LongCLIP, table: Tensor) -> LongCLIP:
+    """A new model that reads as many tokens as `table` [n, width] has rows; all else is copied."""
     config = copy.deepcopy(model.config)
     config["text_cfg"]["context_length"] = len(table)
     stretched = build_model(config)

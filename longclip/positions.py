@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -34,3 +35,14 @@ def stretch_positions(table: Tensor, keep: int = 20, ratio: int = 4) -> Tensor:
     weight = (keep + steps.to(old.dtype) / ratio - left).unsqueeze(1)
     tail = old[left] + weight * (old[left + 1] - old[left])
     return torch.cat([table[:keep], tail.to(table.dtype)])
+
+
+def interpolate_positions(table: Tensor, length: int) -> Tensor:
+    """A table [n, width] resampled to [length, width] by linear interpolation of all rows, first and last kept.
+
+    What open_clip does to a table of another length, and what the paper compares with: every position moves.
+    """
+    if table.ndim != 2 or length < 2:
+        raise ValueError(f"got a table of shape {list(table.shape)} and length {length}, wanted [n, width] and 2 or more")
+    resampled = F.interpolate(table.float().T[None], size=length, mode="linear", align_corners=True)
+    return resampled[0].T.to(table.dtype)

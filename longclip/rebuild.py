@@ -24,7 +24,7 @@ MANIFEST = "manifest.json"
 #: What is trained first where a model needs it, in the work folder alone.
 BEFORE = {"picturebook-clip": "picturebook-words"}
 # What a run leaves behind for itself and nobody needs to load the model.
-_OF_THE_RUN = ("state.pt", "log.jsonl")
+_OF_THE_RUN = ("state-*.pt", "log.jsonl", "tensorboard")
 
 
 def rebuild(stages: tuple[str, ...], work: Path, workers: int = 1) -> dict:
@@ -73,10 +73,8 @@ def _train(name: str, target: Path, work: Path, workers: int) -> None:
         train(read_recipe(first), work / first, workers, command=f"python -m longclip train {first}")
     recipe = read_recipe(name, base=(work / first).as_posix() if first else None)
     train(recipe, work / name, workers, command=f"python -m longclip train {name}")
-    target.mkdir(parents=True, exist_ok=True)
-    for path in (work / name).iterdir():
-        if path.name not in _OF_THE_RUN:
-            shutil.copy2(path, target / path.name)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(work / name, target, ignore=shutil.ignore_patterns(*_OF_THE_RUN))
 
 
 def _make_gallery(folder: Path) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 HUB_PREFIX = "hf-hub:"
 NEWEST = "main"
+# Owner and name, and a branch, tag or commit; no part of them begins with a dot, for they become folders of the cache.
+_ADDRESS = re.compile(rf"{HUB_PREFIX}(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w.-]*(?:/\w[\w.-]*)*))?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """One model: what it is, where it comes from, and what one may do with it.
 
-    `source` is "embedded" (a folder of the assets, named like the model), "hub" (`repository` at `revision`) or "local"
-    (`path`). `context_length` is None until a model without an entry here has been read. `files` are what to fetch
+    `source` is "embedded" (a folder of the assets, named like the model), "hub" (`repository` at `revision`), "local"
+    (`path`) or "trained" (`path`, made by this process and gone with it). `context_length` is None until a model without an entry here has been read. `files` are what to fetch
     from the hub; empty means: find out.
     """
 
@@ -63,12 +66,14 @@ def resolve(name: str | os.PathLike[str]) -> ModelSpec:
         if text == spec.name:
             return spec
     if text.startswith(HUB_PREFIX):
-        repository, _, revision = text.removeprefix(HUB_PREFIX).partition("@")
-        if repository.count("/") != 1 or not all(repository.split("/")):
+        address = _ADDRESS.fullmatch(text)
+        if not address:
             raise ValueError(f"{text!r} names no repository of the hub: wanted {HUB_PREFIX}owner/name or …@revision")
-        return _foreign(text, source="hub", repository=repository, revision=revision or NEWEST, licence="see its page")
-    path = Path(text).expanduser()
-    if text and path.exists():
+        repository, revision = address[1], address[2] or NEWEST
+        return _foreign(text, source="hub", repository=repository, revision=revision, licence="see its page")
+    # The functions of `os.path`, unlike those of a Path, raise for no text whatever.
+    path = Path(os.path.expanduser(text))
+    if text and os.path.exists(path):
         return _foreign(path.name if path.is_dir() else path.stem, source="local", path=path, licence="your own")
     choices = ", ".join(spec.name for spec in _MODELS)
     raise ValueError(

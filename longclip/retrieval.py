@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +13,18 @@ _CHUNK = 16_000_000
 # Cosines of equal rows may differ by this much, as matrix products round differently from place to place.
 ROUNDING = 1e-6
 
-Positives = Sequence[int] | Sequence[Sequence[int]] | np.ndarray
+
+class Answers(NamedTuple):
+    """Query ``queries[k]`` is answered by gallery row ``rows[k]``: two arrays of one length, in any order.
+
+    What a million queries with several answers each are best given as: 16 bytes an answer.
+    """
+
+    queries: np.ndarray
+    rows: np.ndarray
+
+
+Positives = Sequence[int] | Sequence[Sequence[int]] | np.ndarray | Answers
 
 
 def ranks(similarity: np.ndarray, positives: Positives | None = None, tolerance: float = 0.0) -> np.ndarray:
@@ -25,8 +38,11 @@ def ranks(similarity: np.ndarray, positives: Positives | None = None, tolerance:
     similarity = np.asarray(similarity)
     if similarity.ndim != 2:
         raise ValueError(f"similarity has shape {similarity.shape}; wanted [queries, gallery]")
-    rows = _positive_rows(len(similarity), similarity.shape[1], positives)
-    return np.array([_rank(scores, row, tolerance) for scores, row in zip(similarity, rows, strict=True)], dtype=np.int64)
+    answers = _answers(*similarity.shape, positives)
+    best = _best_scores(similarity[answers], answers, len(similarity))
+    found = _stand_before(similarity, best - tolerance, answers)
+    found[np.isnan(best)] = similarity.shape[1] - 1
+    return found
 
 
 def retrieval_ranks(
@@ -34,13 +50,25 @@ def retrieval_ranks(
 ) -> np.ndarray:
     """`ranks` of ``queries @ gallery.T`` for unit rows [q, dim] and [g, dim], at most `chunk` similarities at a time.
 
-    Cosines that differ by less than float32 rounding (1e-6) are ties.
+    Cosines that differ by less than float32 rounding (1e-6) are ties. Beside the features it needs 16 bytes a positive
+    and `chunk` similarities, whatever q and g are.
     """
-    rows = _positive_rows(len(queries), len(gallery), positives)
-    found = np.empty(len(queries), dtype=np.int64)
-    for first, part in _similarities(queries, gallery, chunk):
-        last = first + len(part)
-        found[first:last] = ranks(part, rows[first:last], ROUNDING)
+    queries, gallery = _checked(queries, gallery)
+    answers = _answers(len(queries), len(gallery), positives)
+    best = _best_scores(cosines(queries, gallery, answers, chunk), answers, len(queries))
+    found = np.zeros(len(queries), dtype=np.int64)
+    columns = max(1, min(isqrt(chunk), len(gallery)))
+    for left in range(0, len(gallery), columns):
+        tile = gallery[left : left + columns].astype(np.float32, copy=False)
+        within = (answers.rows >= left) & (answers.rows < left + columns)
+        here = Answers(answers.queries[within], answers.rows[within] - left)
+        for first, part in similarities(queries, tile, chunk):
+            last = first + len(part)
+            k = slice(*np.searchsorted(here.queries, (first, last)))
+            found[first:last] += _stand_before(
+                part, best[first:last] - np.float32(ROUNDING), Answers(here.queries[k] - first, here.rows[k])
+            )
+    found[np.isnan(best)] = len(gallery) - 1
     return found
 
 
@@ -63,7 +91,7 @@ def top_k(queries: np.ndarray, gallery: np.ndarray, k: int, chunk: int = _CHUNK)
     k = min(k, len(gallery))
     indices = np.empty((len(queries), k), dtype=np.int64)
     scores = np.empty((len(queries), k), dtype=np.float32)
-    for first, part in _similarities(queries, gallery, chunk):
+    for first, part in similarities(queries, gallery, chunk):
         rows = slice(first, first + len(part))
         indices[rows] = _best(part, k)
         scores[rows] = np.take_along_axis(part, indices[rows], axis=1)
@@ -82,36 +110,75 @@ def _best(similarity: np.ndarray, k: int) -> np.ndarray:
     return best
 
 
-def _rank(scores: np.ndarray, positives: np.ndarray, tolerance: float) -> int:
-    best = scores[positives].max()
-    if np.isnan(best):
-        return len(scores) - 1
-    # A score that is no number is not below the positive's either: it counts against.
-    before = ~(scores < best - tolerance)
-    return int(before.sum() - before[positives].sum())
+def similarities(queries: np.ndarray, gallery: np.ndarray, chunk: int = _CHUNK) -> Iterator[tuple[int, np.ndarray]]:
+    """(number of the first query, float32 [some queries, gallery]) of ``queries @ gallery.T``, about `chunk` at a time.
 
-
-def _positive_rows(queries: int, gallery: int, positives: Positives | None) -> list[np.ndarray]:
-    if positives is None:
-        if queries != gallery:
-            raise ValueError(f"{queries} queries and {gallery} gallery rows: say which rows answer which (positives)")
-        positives = np.arange(queries)
-    if len(positives) != queries:
-        raise ValueError(f"{len(positives)} positives for {queries} queries")
-    rows = [np.unique(np.atleast_1d(np.asarray(row, dtype=np.int64))) for row in positives]
-    for query, row in enumerate(rows):
-        if not len(row):
-            raise ValueError(f"query {query} has no positive")
-        if row[0] < 0 or row[-1] >= gallery:
-            raise ValueError(f"the positives of query {query}, {row.tolist()}, are not all rows of a gallery of {gallery}")
-    return rows
-
-
-def _similarities(queries: np.ndarray, gallery: np.ndarray, chunk: int) -> Iterator[tuple[int, np.ndarray]]:
-    queries, gallery = np.asarray(queries), np.asarray(gallery)
-    if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
-        raise ValueError(f"queries {queries.shape} and gallery {gallery.shape} do not fit; wanted [q, dim] and [g, dim]")
+    The parts may be written to. Raises ValueError for features that do not fit each other.
+    """
+    queries, gallery = _checked(queries, gallery)
     gallery = gallery.astype(np.float32, copy=False)
     step = max(1, chunk // max(1, len(gallery)))
     for first in range(0, len(queries), step):
         yield first, queries[first : first + step].astype(np.float32, copy=False) @ gallery.T
+
+
+def cosines(queries: np.ndarray, gallery: np.ndarray, answers: Answers, chunk: int = _CHUNK) -> np.ndarray:
+    """The cosine of each query with each of its answers, float32 in the order of `answers`, summed in 64 bits."""
+    found = np.empty(len(answers.rows), dtype=np.float32)
+    step = max(1, chunk // max(1, queries.shape[1]))
+    for first in range(0, len(found), step):
+        k = slice(first, first + step)
+        found[k] = np.einsum("ij,ij->i", queries[answers.queries[k]], gallery[answers.rows[k]], dtype=np.float64)
+    return found
+
+
+def _checked(queries: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    queries, gallery = np.asarray(queries), np.asarray(gallery)
+    if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
+        raise ValueError(f"queries {queries.shape} and gallery {gallery.shape} do not fit; wanted [q, dim] and [g, dim]")
+    return queries, gallery
+
+
+def _best_scores(scores: np.ndarray, answers: Answers, queries: int) -> np.ndarray:
+    """The best of the answers' scores by query; no number where one of them is none."""
+    if not queries:
+        return scores[:0]
+    return np.maximum.reduceat(scores, np.searchsorted(answers.queries, np.arange(queries)))
+
+
+def _stand_before(scores: np.ndarray, bar: np.ndarray, answers: Answers) -> np.ndarray:
+    """How many of each row of `scores` reach its `bar`, the answers left out."""
+    # A score that is no number is not below the bar either: it counts against.
+    before = ~(scores < bar[:, None])
+    before[answers] = False
+    return np.count_nonzero(before, axis=1)
+
+
+def _answers(queries: int, gallery: int, positives: Positives | None) -> Answers:
+    """Positives of any kind as `Answers` in the order of the queries, after a check that each query has some."""
+    if positives is None:
+        if queries != gallery:
+            raise ValueError(f"{queries} queries and {gallery} gallery rows: say which rows answer which (positives)")
+        positives = np.arange(queries)
+    if not isinstance(positives, Answers):
+        if len(positives) != queries:
+            raise ValueError(f"{len(positives)} positives for {queries} queries")
+        sizes = [np.size(row) for row in positives]
+        even = len(set(sizes)) <= 1
+        rows = np.ravel(positives) if even else np.concatenate([np.ravel(row) for row in positives])
+        positives = Answers(np.repeat(np.arange(queries), sizes), rows)
+    asking, rows = (np.asarray(column, dtype=np.int64) for column in positives)
+    if np.any(asking[1:] < asking[:-1]):
+        order = np.argsort(asking, kind="stable")
+        asking, rows = asking[order], rows[order]
+    wrong = np.flatnonzero((rows < 0) | (rows >= gallery))
+    if len(wrong):
+        query = int(asking[wrong[0]])
+        own = rows[asking == query].tolist()
+        raise ValueError(f"the positives of query {query}, {own}, are not all rows of a gallery of {gallery}")
+    missing = np.setdiff1d(np.arange(queries), asking)
+    if len(asking) and not 0 <= asking[0] <= asking[-1] < queries:
+        raise ValueError(f"positives are given for queries {asking[0]} to {asking[-1]}; there are {queries}")
+    if len(missing):
+        raise ValueError(f"query {missing[0]} has no positive")
+    return Answers(asking, rows)

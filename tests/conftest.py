@@ -53,3 +53,59 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int
         return made[context_length]
 
     return make
+
+
+@pytest.fixture
+def few_words(monkeypatch):
+    """The picture book's vocabulary made from a few of its pages, which is fast."""
+    _read_few_words(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory) -> Path:
+    """A tiny CLIP of the picture book, trained for six steps; read it, never write to it."""
+    from small_runs import CLIP
+
+    from longclip.training.loop import train
+
+    with pytest.MonkeyPatch.context() as patch:
+        _read_few_words(patch)
+        return train(CLIP, tmp_path_factory.mktemp("tiny-clip"), workers=0, command="test")
+
+
+def _read_few_words(patch: pytest.MonkeyPatch) -> None:
+    from longclip.picturebook import words
+    from longclip.training import run
+
+    patch.setattr(run, "all_texts", lambda: words.training_texts("train", 40))
+    patch.setattr(run, "training_texts", lambda: words.training_texts("train", 40))
+
+
+@pytest.fixture(scope="session")
+def context():
+    """Models and galleries of one running app, shared by its tests: what a test replaces it puts back."""
+    from demos.context import Context
+
+    return Context()
+
+
+@pytest.fixture(scope="session")
+def searches(context):
+    from demos.searches import Searches
+
+    return Searches(context)
+
+
+@pytest.fixture(scope="session")
+def choices(context):
+    from demos.choices import Choices
+
+    return Choices(context)
+
+
+@pytest.fixture(scope="session")
+def book(context):
+    """The gallery that ships with the project."""
+    from demos.selection import PICTURE_BOOK
+
+    return context.gallery(PICTURE_BOOK)

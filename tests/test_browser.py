@@ -4,37 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from serving import NO_BROWSER, find_browser, open_browser, run_app
 
 import longclip
 from longclip.gallery import Gallery
 from longclip.registry import assets
 from longclip.retrieval import retrieval_ranks
 
-ROOT = Path(__file__).resolve().parents[1]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-sync",
-    "--no-first-run",
-]
-CHROMIUM = next((path for path in map(shutil.which, BROWSERS) if path), None)
-REASON = f"no browser: none of {', '.join(BROWSERS)} is in PATH"
-if CHROMIUM is None and os.environ.get("LONGCLIP_REQUIRE_CHROMIUM") != "1":
-    pytest.skip(REASON, allow_module_level=True)
+if find_browser() is None and os.environ.get("LONGCLIP_REQUIRE_CHROMIUM") != "1":
+    pytest.skip(NO_BROWSER, allow_module_level=True)
 
 pytestmark = pytest.mark.slow
 SECONDS = 120_000
@@ -52,32 +35,15 @@ class Log:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app itself, started as a user would, with an empty model cache and no hub."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("app")
-    quiet = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub"), "GRADIO_TEMP_DIR": str(folder / "files")}
-    with (folder / "log").open("w") as log:
-        command = [sys.executable, "app.py", "--port", str(port)]
-        app = subprocess.Popen(command, cwd=ROOT, env=os.environ | quiet, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/", app, folder / "log")
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            app.terminate()
-            app.wait(20)
-    assert "Traceback" not in (folder / "log").read_text()
+    with run_app(tmp_path_factory.mktemp("app")) as app:
+        yield app.address
+    assert "Traceback" not in app.log.read_text()
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
-    assert CHROMIUM, REASON
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield running
-        running.close()
+    with open_browser() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -196,6 +162,34 @@ def test_a_model_that_cannot_be_fetched_leaves_the_other_side_working(open_page)
     page.wait_for_selector("#right-ranking .card.right")
 
 
+def test_a_model_of_the_hub_is_typed(open_page):
+    page = open_page()
+    page.fill("#right-model input", "hf-hub:owner/name@v1")
+    page.press("#right-model input", "Enter")
+    page.wait_for_selector("#right-ranking .notice")
+    assert "owner/name (revision v1) is not in the cache" in page.inner_text("#right-ranking .notice")
+    assert "see its page" in page.inner_text("#right .terms") and "right=hf-hub%3Aowner%2Fname%40v1" in page.url
+    assert page.input_value("#right-model input") == "hf-hub:owner/name@v1"
+    page.click("#left-model input")
+    page.click("#caption textarea")
+    page.wait_for_timeout(500)
+    assert "left=picturebook-clip&" in page.url and page.input_value("#left-model input").startswith("Picture book CLIP")
+    page.wait_for_selector("#left-ranking .card.right")
+
+
+def test_a_scene_takes_the_place_of_a_picture_of_ones_own(open_page, book, tmp_path):
+    page = open_page()
+    book.open(5).save(tmp_path / "mine.png")
+    page.click("text=Picture → captions")
+    page.set_input_files("#query-file input[type=file]", tmp_path / "mine.png")
+    page.wait_for_selector("#query-file >> text=mine")
+    page.wait_for_selector("#left-ranking .verdict.unknown")
+    page.click("text=Surprise me")
+    page.wait_for_selector("#left-ranking .card.right")
+    assert "mine" not in page.inner_text("#query-file")
+    assert page.locator("#answer img").get_attribute("src").startswith("gradio_api/file=")
+
+
 def test_own_pictures_are_searched_and_marked(open_page, book, tmp_path):
     page = open_page()
     files = []
@@ -233,15 +227,3 @@ def test_an_empty_caption_gets_a_sentence(open_page):
 
 def _is_outside(url: str, address: str) -> bool:
     return not url.startswith((address, "data:", "blob:", "about:"))
-
-
-def _wait_for(url: str, app: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        assert app.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise TimeoutError(f"nothing answers at {url}: {log.read_text()}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 import longclip
 from longclip.gallery import Gallery, GalleryError
@@ -147,9 +149,66 @@ def test_embeddings_of_other_rows_are_not_used(folder, encoder):
     assert np.array_equal(gallery.embed(encoder), encoder.encode_image(gallery.pictures))
 
 
+def test_captions_are_embedded_once(folder, encoder):
+    gallery = Gallery.from_folder(folder)
+    seen: list[tuple[int, int]] = []
+    embedded = gallery.embed_captions(encoder, lambda done, total: seen.append((done, total)), batch_size=2)
+    assert np.allclose(embedded, encoder.encode_text(gallery.captions), atol=1e-6) and seen == [(2, 4), (4, 4)]
+    assert gallery.caption_embeddings[encoder.spec.name] is embedded is gallery.embed_captions(encoder)
+    assert gallery.embeddings == {}
+    assert np.array_equal(gallery.select([3, 1]).embed_captions(encoder), embedded[[3, 1]])
+
+
+def test_stored_captions_are_used_while_they_are_the_same(folder, encoder, monkeypatch):
+    first = Gallery.from_folder(folder)
+    first.save_embeddings(encoder)
+    encode_text = encoder.encode_text
+    monkeypatch.setattr(encoder, "encode_text", None)
+    stored = Gallery.from_folder(folder).embed_captions(encoder)
+    assert stored.dtype == np.float32 and np.allclose(stored, first.embed_captions(encoder), atol=1e-7)
+    monkeypatch.setattr(encoder, "encode_text", encode_text)
+    metadata = folder / "metadata.jsonl"
+    metadata.write_text(metadata.read_text().replace("A third.", "A fourth."))
+    changed = Gallery.from_folder(folder)
+    assert np.allclose(changed.embed_captions(encoder), encode_text(changed.captions), atol=1e-6)
+    monkeypatch.setattr(encoder, "encode_image", None)
+    assert changed.embed(encoder).shape == (4, 48), "the pictures are the same"
+
+
+def test_a_replaced_picture_is_noticed(folder, encoder):
+    Gallery.from_folder(folder).save_embeddings(encoder)
+    Image.new("RGB", (24, 24), "red").save(folder / "b.png")
+    gallery = Gallery.from_folder(folder)
+    assert np.array_equal(gallery.embed(encoder), encoder.encode_image(gallery.pictures))
+
+
+def test_embeddings_stored_for_the_ids_alone_are_read(folder, encoder, monkeypatch):
+    """As the first version of this project stored them, without the captions'."""
+    gallery = Gallery.from_folder(folder)
+    embedded = gallery.embed(encoder)
+    digest = hashlib.sha256("\n".join(gallery.ids).encode()).hexdigest()[:32]
+    (folder / "embeddings").mkdir()
+    origin = {"model": encoder.spec.name, "weights": encoder.fingerprint, "rows": digest}
+    save_file(
+        {"image": embedded.astype(np.float16)}, folder / "embeddings" / f"{encoder.spec.name}.safetensors", metadata=origin
+    )
+    monkeypatch.setattr(encoder, "encode_image", None)
+    again = Gallery.from_folder(folder)
+    assert np.allclose(again.embed(encoder), embedded, atol=1e-3)
+    assert np.allclose(again.embed_captions(encoder), encoder.encode_text(again.captions))
+
+
+def test_a_stored_file_has_the_permissions_of_any_other(folder, encoder):
+    (folder / "plain").touch()
+    path = Gallery.from_folder(folder).save_embeddings(encoder)
+    assert path.stat().st_mode == (folder / "plain").stat().st_mode
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
 def test_damaged_embeddings_are_computed_anew(folder, encoder):
     Gallery.from_folder(folder).save_embeddings(encoder).write_bytes(b"words")
-    assert Gallery.from_folder(folder).embed(encoder).shape == (4, 48)
+    gallery = Gallery.from_folder(folder)
+    assert gallery.embed(encoder).shape == gallery.embed_captions(encoder).shape == (4, 48)
 
 
 def test_refusals(folder, encoder):
@@ -162,4 +221,7 @@ def test_refusals(folder, encoder):
         Gallery(["a"], [], [], [], [])
     (folder / "d.png").write_text("words")
     with pytest.raises(ImageError, match="d.png is not"):
+        gallery.embed(encoder)
+    (folder / "d.png").unlink()
+    with pytest.raises(ImageError, match="there is no file .*d.png"):
         gallery.embed(encoder)

@@ -10,7 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from longclip.objectives.contrastive import contrastive_loss
+from longclip.objectives.hard_negatives import hard_negative_loss
+from longclip.objectives.positive_pairs import mean_negative_cosine, positive_pair_loss
 from longclip.objectives.primary_component import coarse_features, primary_component_losses
+from longclip.objectives.self_distillation import self_distillation_loss
+from longclip.objectives.square import square_loss
+from longclip.objectives.token_states import token_state_loss
 
 
 def features(n: int, dim: int, seed: int) -> torch.Tensor:
@@ -104,3 +109,118 @@ def test_primary_component_losses_match_fine_with_long_and_coarse_with_short():
     coarse = coarse_features(image, 8)
     assert losses["long"].item() == pytest.approx(plain_loss(image.numpy(), long.numpy(), 10.0, 0.1), abs=1e-6)
     assert losses["short"].item() == pytest.approx(plain_loss(coarse.numpy(), short.numpy(), 10.0, 0.1), abs=1e-6)
+
+
+def test_components_can_be_those_of_each_part_of_a_batch():
+    image, long, short = (features(40, 50, seed) for seed in range(3))
+    parts = torch.cat([coarse_features(image[:20], 8), coarse_features(image[20:], 8)])
+    losses = primary_component_losses(image, long, short, 10.0, components=8, blocks=2)
+    assert losses["short"].item() == pytest.approx(plain_loss(parts.numpy(), short.numpy(), 10.0, 0.1), abs=1e-6)
+
+
+def test_the_positive_pair_regulariser_equals_its_definition():
+    image, text = features(6, 5, 0), features(6, 5, 1)
+    wanted = -sum(float(image[i] @ text[i]) for i in range(6)) / 6
+    assert positive_pair_loss(image, text).item() == pytest.approx(wanted, abs=1e-12)
+    others = [float(image[i] @ text[j]) for i in range(6) for j in range(6) if i != j]
+    assert mean_negative_cosine(image, text).item() == pytest.approx(sum(others) / 30, abs=1e-12)
+    assert mean_negative_cosine(image[:1], text[:1]).item() == 0
+    image.requires_grad_()
+    positive_pair_loss(image, text).backward()
+    assert torch.allclose(image.grad, -text / 6)
+
+
+def test_the_square_loss_equals_its_definition():
+    image, text = features(6, 5, 0), features(6, 5, 1)
+    s = (image @ text.T).numpy()
+    wanted = sum((1 - s[i, i]) ** 2 for i in range(6)) / 6
+    wanted += sum(s[i, j] ** 2 for i in range(6) for j in range(6) if i != j) / 30
+    assert square_loss(image, text).item() == pytest.approx(wanted, abs=1e-12)
+    torch.autograd.gradcheck(lambda x: square_loss(x, text), image.requires_grad_())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_hard_negatives_join_the_choices_of_their_batch(smoothing):
+    image, text, negatives = (features(5, 4, seed) for seed in range(3))
+    present = torch.tensor([True, False, True, True, False])
+    columns = [*text, *negatives[present]]
+    total = 0.0
+    for i in range(5):
+        logits = np.array([8.0 * float(image[i] @ column) for column in columns])
+        log_sum = math.log(np.exp(logits).sum())
+        for j, logit in enumerate(logits):
+            total += (smoothing / len(columns) + (1 - smoothing) * (i == j)) * (log_sum - logit) / 5
+    loss = hard_negative_loss(image, text, negatives, present, 8.0, smoothing)
+    assert loss.item() == pytest.approx(total, abs=1e-9)
+    image.requires_grad_()
+    torch.autograd.gradcheck(lambda x: hard_negative_loss(x, text, negatives, present, 8.0, smoothing), image)
+    none = torch.zeros(5, dtype=torch.bool)
+    plain = F.cross_entropy(8.0 * image @ text.T, torch.arange(5))
+    assert hard_negative_loss(image, text, negatives, none, 8.0).item() == pytest.approx(plain.item(), abs=1e-9)
+
+
+def test_self_distillation_equals_its_definition():
+    image, text, share = features(5, 4, 0), features(5, 4, 1), 0.3
+    logits = (6.0 * image @ text.T).numpy()
+
+    def softmax(row):
+        e = np.exp(row - row.max())
+        return e / e.sum()
+
+    total = 0.0
+    for forth, back in ((logits, logits.T), (logits.T, logits)):
+        for i in range(5):
+            target = share * softmax(back[i])
+            target[i] += 1 - share
+            total -= (target * np.log(softmax(forth[i]))).sum() / 10
+    assert self_distillation_loss(image, text, 6.0, share).item() == pytest.approx(total, abs=1e-9)
+    with pytest.raises(ValueError, match="share of soft targets is 2"):
+        self_distillation_loss(image, text, 6.0, 2)
+
+
+def test_soft_targets_carry_no_gradient():
+    image, text = features(5, 4, 0).requires_grad_(), features(5, 4, 1)
+    self_distillation_loss(image, text, 6.0, 0.5).backward()
+    logits = 6.0 * image.detach() @ text.T
+    wanted = torch.zeros_like(image)
+    for forth, back, columns in ((logits, logits.T, True), (logits.T, logits, False)):
+        target = 0.5 * torch.eye(5, dtype=torch.float64) + 0.5 * back.softmax(1)
+        difference = 6.0 * (forth.softmax(1) - target) / 10
+        wanted += (difference if columns else difference.T) @ text
+    assert torch.allclose(image.grad, wanted, atol=1e-9)
+
+
+def test_without_soft_targets_distillation_is_the_contrastive_loss():
+    image, text = features(5, 4, 0), features(5, 4, 1)
+    assert self_distillation_loss(image, text, 6.0, 0.0).item() == pytest.approx(contrastive_loss(image, text, 6.0).item())
+
+
+def test_token_states_are_compared_where_there_are_tokens():
+    generator = torch.Generator().manual_seed(0)
+    states, base = (torch.randn(3, 6, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    lengths = torch.tensor([2, 6, 4])
+    wanted = 0.0
+    for i, length in enumerate(lengths.tolist()):
+        wanted += sum(((states[i, t] - base[i, t]) ** 2).mean().item() for t in range(length)) / length / 3
+    assert token_state_loss(states, base, lengths).item() == pytest.approx(wanted, abs=1e-12)
+    torch.autograd.gradcheck(lambda x: token_state_loss(x, base, lengths), states.requires_grad_())
+    with pytest.raises(ValueError, match=r"\[3, 6, 4\].*\[3, 5, 4\]"):
+        token_state_loss(states, base[:, :5], lengths)
+
+
+@pytest.mark.parametrize(
+    "loss", [contrastive_loss, lambda a, b, _: square_loss(a, b), lambda a, b, _: positive_pair_loss(a, b)]
+)
+def test_no_pairs_at_all_are_refused(loss):
+    with pytest.raises(ValueError, match=r"wanted \[n, dim\] twice"):
+        loss(features(0, 4, 0), features(0, 4, 1), 1.0)
+
+
+def test_equal_captions_and_a_single_pair_give_finite_losses():
+    image = features(40, 50, 0).float().requires_grad_()
+    same = features(1, 50, 1).float().expand(40, 50)
+    losses = primary_component_losses(image, same, same, 10.0, components=8)
+    assert losses["long"].item() == pytest.approx(plain_loss(image.detach().numpy(), same.numpy(), 10.0, 0.1), abs=1e-4)
+    sum(losses.values()).backward()
+    assert torch.isfinite(image.grad).all()
+    assert contrastive_loss(image[:1], same[:1], 10.0).item() == pytest.approx(0)

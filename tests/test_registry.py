@@ -56,17 +56,22 @@ def test_files_folders_and_the_hub(tmp_path):
     spec = resolve("hf-hub:owner/name")
     assert (spec.source, spec.repository, spec.revision) == ("hub", "owner/name", "main")
     assert resolve("hf-hub:owner/name@abc").revision == "abc"
+    assert resolve("hf-hub:Owner-1/name_2.b@refs/pr/1").revision == "refs/pr/1"
     assert resolve("hf-hub:owner/name@abc").location == "hf-hub:owner/name@abc"
 
 
-@pytest.mark.parametrize("name", ["ViT-B-99", "", "/no/such/folder"])
+@pytest.mark.parametrize(
+    "name", ["ViT-B-99", "", "/no/such/folder", "a" * 9999, "\x00", "~nobody-of-this-name/model", "\ud83d"]
+)
 def test_an_unknown_name_lists_the_choices(name):
     with pytest.raises(ValueError) as caught:
         resolve(name)
     assert all(choice in str(caught.value) for choice in NAMES)
 
 
-@pytest.mark.parametrize("name", ["hf-hub:", "hf-hub:owner", "hf-hub:a/b/c", "hf-hub:/name"])
+@pytest.mark.parametrize(
+    "name", ["hf-hub:", "hf-hub:owner", "hf-hub:a/b/c", "hf-hub:/name", "hf-hub:../name", "hf-hub:a/b@../c", "hf-hub:a/b c"]
+)
 def test_an_address_that_is_none(name):
     with pytest.raises(ValueError, match="names no repository"):
         resolve(name)

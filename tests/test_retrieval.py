@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from longclip.retrieval import ranks, recall, retrieval_ranks, top_k
+from longclip.retrieval import Answers, ranks, recall, retrieval_ranks, top_k
 
 SIMILARITY = np.array(
     [
@@ -63,6 +65,49 @@ def test_chunks_equal_the_whole_matrix(chunk, dtype):
     assert np.allclose(scores, np.take_along_axis(whole, expected, axis=1), atol=1e-6)
 
 
+@pytest.mark.parametrize("chunk", [9, 10**6])
+def test_answers_in_any_order_equal_lists(chunk):
+    queries, gallery = units(20), units(30, seed=1)
+    lists = [[i, 29 - i][: 1 + i % 2] for i in range(20)]
+    pairs = [(query, row) for query, rows in enumerate(lists) for row in rows]
+    np.random.default_rng(0).shuffle(pairs)
+    answers = Answers(*np.array(pairs).T)
+    assert np.array_equal(retrieval_ranks(queries, gallery, answers, chunk), retrieval_ranks(queries, gallery, lists))
+    assert np.array_equal(ranks(queries @ gallery.T, answers), ranks(queries @ gallery.T, lists))
+
+
+def test_recall_equals_torchmetrics():
+    import torch
+    from torchmetrics.retrieval import RetrievalHitRate
+
+    queries, gallery = units(60), units(40, seed=1)
+    positives = [[i % 40, (i * 7 + 1) % 40, 3][: 1 + i % 3] for i in range(60)]
+    target = np.zeros((60, 40), bool)
+    for query, rows in enumerate(positives):
+        target[query, rows] = True
+    scores, query = torch.from_numpy(queries @ gallery.T).flatten(), torch.arange(60).repeat_interleave(40)
+    for k in (1, 5, 10):
+        expected = RetrievalHitRate(top_k=k)(scores, torch.from_numpy(target).flatten(), indexes=query)
+        assert recall(retrieval_ranks(queries, gallery, positives), k) == pytest.approx(float(expected))
+
+
+def test_memory_is_that_of_a_chunk():
+    queries, gallery = units(3000, dim=4), units(4000, dim=4, seed=1)
+    tracemalloc.start()
+    retrieval_ranks(queries, gallery, np.arange(3000), chunk=10_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000, "the whole matrix would take 48 MB"
+
+
+def test_rounding_in_place_of_equality():
+    """Two gallery rows that are the same but for the last bit are ties, whichever of them is asked for."""
+    queries = units(100, dim=64)
+    gallery = np.concatenate([queries, np.nextafter(queries, 0)])
+    assert retrieval_ranks(queries, gallery, np.arange(100), chunk=300).min() == 1
+    assert retrieval_ranks(queries, gallery, np.arange(100) + 100, chunk=300).min() == 1
+
+
 def test_equal_rows_of_the_gallery_are_ties():
     queries = units(200, dim=512)
     gallery = np.concatenate([queries, queries])
@@ -93,6 +138,8 @@ def test_no_queries():
         (lambda: ranks(np.zeros((2, 3)), [0]), "1 positives for 2 queries"),
         (lambda: ranks(np.zeros((2, 3)), [[0], []]), "query 1 has no positive"),
         (lambda: ranks(np.zeros((2, 3)), [0, 3]), "not all rows of a gallery of 3"),
+        (lambda: ranks(np.zeros((2, 3)), Answers(np.array([0, 1, 2]), np.array([0, 1, 2]))), "there are 2"),
+        (lambda: ranks(np.zeros((2, 3)), Answers(np.array([1]), np.array([0]))), "query 0 has no positive"),
         (lambda: recall(np.array([]), 1), "of no queries"),
         (lambda: recall(np.array([0]), 0), "k is 0"),
         (lambda: top_k(units(1), units(1), 0), "k is 0"),

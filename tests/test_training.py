@@ -1,196 +1,206 @@
-"""The training loop on tiny models: it learns, resumes to the bit, freezes what it must, and refuses what is wrong."""
+"""The training loop on tiny models: it learns, stops and resumes to the bit, freezes what it must, refuses what is wrong."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import open_clip
 import pytest
 import torch
+from small_runs import CLIP, fine_tuning, weights
 
 from longclip.encoder import load
-from longclip.training import loop
-from longclip.training.batches import PictureBookBatches, long_caption, web_caption
-from longclip.training.recipe import Recipe, read_recipe
-from longclip.training.state import load_state, save_state
+from longclip.training import estimate, loop, run, state
+from longclip.training.scenes import SceneBatches
 
-TINY = {
-    "embed_dim": 64,
-    "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 64, "layers": 1, "head_width": 64},
-    "text_cfg": {"context_length": 77, "width": 64, "heads": 1, "layers": 1},
-}
-CLIP = Recipe("tiny-clip", "contrastive", steps=6, model=TINY, batch=16, warmup=2)
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
-def few_texts(monkeypatch):
+def few_texts(few_words):
     """The vocabulary of a few pages: what it holds does not matter here."""
-    from longclip.picturebook import words
-
-    monkeypatch.setattr(loop, "all_texts", lambda: words.training_texts("train", 40))
-    monkeypatch.setattr(loop, "training_texts", lambda: words.training_texts("train", 40))
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A tiny CLIP, trained for six steps."""
-    with pytest.MonkeyPatch.context() as patch:
-        from longclip.picturebook import words
-
-        patch.setattr(loop, "all_texts", lambda: words.training_texts("train", 40))
-        patch.setattr(loop, "training_texts", lambda: words.training_texts("train", 40))
-        return loop.train(CLIP, tmp_path_factory.mktemp("tiny-clip"), workers=0, command="test")
-
-
-def fine_tuning(base, **changes) -> Recipe:
-    recipe = Recipe("tiny-longclip", "primary-component", 4, base=str(base), batch=40, warmup=1, learning_rate=5e-3)
-    return replace(recipe, family_share=0.5, **changes)
-
-
-def weights(folder):
-    return load_state(folder)["model"]
 
 
 def test_a_batch_can_be_learned_by_heart(tmp_path):
-    run = loop.start(replace(CLIP, steps=1000, learning_rate=3e-3), tmp_path)
-    batch = PictureBookBatches(CLIP, 32)[0]
-    losses = [run.update(batch)["contrastive"] for _ in range(80)]
+    training = run.start(replace(CLIP, steps=1000, learning_rate=3e-3), tmp_path)
+    batch = SceneBatches(CLIP, 32)[0]
+    losses = [training.update([batch])["contrastive"] for _ in range(80)]
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_the_model_folder_is_open_clips_own(base):
-    made = json.loads((base / "recipe.json").read_text())
+def test_the_model_folder_is_open_clips_own(tiny_clip):
+    made = json.loads((tiny_clip / "recipe.json").read_text())
     assert made["recipe"]["seed"] == 0 and made["scenes"] == 6 * 16 and made["command"] == "test"
-    encoder = load(base)
-    model = open_clip.create_model(f"local-dir:{base}").eval()
-    tokenizer = open_clip.get_tokenizer(f"local-dir:{base}")
+    encoder = load(tiny_clip)
+    model = open_clip.create_model(f"local-dir:{tiny_clip}").eval()
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{tiny_clip}")
     texts = ["A red dog on the beach.", "Two striped kites."]
     with torch.no_grad():
         theirs = model.encode_text(tokenizer(texts), normalize=True).numpy()
     assert abs(encoder.encode_text(texts) - theirs).max() < 1e-5
 
 
-def test_a_resumed_run_ends_with_the_same_weights_to_the_bit(tmp_path, base, monkeypatch):
-    recipe = fine_tuning(base)
+def test_the_card_tells_data_recipe_and_figures(tmp_path, tiny_clip):
+    recipe = fine_tuning(tiny_clip, validate_on=20, validate_every=2, positive_pairs=0.1)
+    loop.train(recipe, tmp_path, workers=0, command="python -m longclip train small")
+    card = (tmp_path / "README.md").read_text()
+    for part in ("# tiny-longclip", "248 tokens", "scenes of the picture book", "R@1 |", "positive_pairs = 0.1", "train small"):
+        assert part in card
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 4]
+    assert {"long", "short", "positive pairs", "temperature", "negative cosine", "long text to image R@1"} <= rows[0].keys()
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_resumed_run_ends_with_the_same_weights_to_the_bit(tmp_path, tiny_clip, monkeypatch):
+    recipe = fine_tuning(tiny_clip, save_every=2)
     loop.train(recipe, tmp_path / "whole", workers=0)
-
-    class Killed(Exception):
-        pass
-
-    update = loop.Run.update
-
-    def stop(run, batch):
-        if run.step == 3:
-            raise Killed
-        return update(run, batch)
-
-    monkeypatch.setattr(loop.Run, "update", stop)
-    with pytest.raises(Killed):
-        loop.train(recipe, tmp_path / "cut", workers=0, save_every=2)
-    assert load_state(tmp_path / "cut")["step"] == 2
-    monkeypatch.setattr(loop.Run, "update", update)
-    loop.train(recipe, tmp_path / "cut", workers=0, save_every=2)
+    with pytest.raises(loop.Interrupted, match="step 3 of 4"):
+        loop.train(recipe, tmp_path / "cut", workers=0, report=lambda step, values: step < 3)
+    assert state.load_state(tmp_path / "cut")["step"] == 3
+    loop.train(recipe, tmp_path / "cut", workers=0)
     whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
-def test_fine_tuning_stretches_and_leaves_the_first_rows_alone(tmp_path, base):
-    loop.train(fine_tuning(base), tmp_path, workers=0)
-    before, after = weights(base)["positional_embedding"], weights(tmp_path)["positional_embedding"]
+@pytest.fixture
+def started(tmp_path, tiny_clip):
+    """A run by the command line in a process of its own that has done some steps; its folder."""
+    command = [sys.executable, "-m", "longclip", "train", "--base", tiny_clip, "--out", tmp_path / "killed", "--steps", "400"]
+    command += ["--batch", "40", "--save-every", "1", "--validate-on", "0", "--workers", "1", "--learning-rate", "1e-3"]
+    process = subprocess.Popen([*map(str, command)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    folder = tmp_path / "killed"
+    while not any(path.name > "state-00000002" for path in state.find_states(folder)):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    yield process, folder
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_weights(started, tmp_path, tiny_clip):
+    process, folder = started
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    step = state.load_state(folder)["step"]
+    recipe = replace(run.start(fine_tuning(tiny_clip), tmp_path).recipe, **json.loads(state.load_state(folder)["recipe"]))
+    report = lambda at, values: at < step + 2  # noqa: E731
+    for target in (folder, tmp_path / "whole"):
+        with pytest.raises(loop.Interrupted):
+            loop.train(recipe, target, workers=0, report=report)
+    killed, whole = weights(folder), weights(tmp_path / "whole")
+    assert all(torch.equal(killed[name], whole[name]) for name in whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_ends_cleanly(started, number):
+    process, folder = started
+    process.send_signal(number)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130 and "the same command goes on from there" in output and "Traceback" not in output
+    assert f"stopped at step {state.load_state(folder)['step']} of 400" in output
+
+
+def test_fine_tuning_stretches_and_leaves_the_first_rows_alone(tmp_path, tiny_clip):
+    loop.train(fine_tuning(tiny_clip), tmp_path, workers=0)
+    before, after = weights(tiny_clip)["positional_embedding"], weights(tmp_path)["positional_embedding"]
     assert before.shape == (77, 64) and after.shape == (248, 64)
-    stored = before.half().float()  # the base was read from its folder, which is in half precision
-    assert torch.equal(after[:20], stored[:20])
-    assert not torch.allclose(after[20:60], stored[20:60].repeat_interleave(4, 0)[:40], atol=1e-4)
+    assert torch.equal(after[:20], before[:20])
+    assert not torch.allclose(after[20:60], before[20:60].repeat_interleave(4, 0)[:40], atol=1e-4)
     assert load(tmp_path).context_length == 248
 
 
-def test_a_folder_of_another_run_is_refused(base):
-    with pytest.raises(ValueError, match="run of another recipe"):
-        loop.train(replace(CLIP, seed=1), base, workers=0)
+def test_frozen_parts_stay_as_they_were(tmp_path, tiny_clip):
+    recipe = fine_tuning(tiny_clip, freeze_vision=-1, freeze_text=1, steps=2)
+    loop.train(recipe, tmp_path, workers=0)
+    before, after = weights(tiny_clip), weights(tmp_path)
+    same = {name for name in after if name != "positional_embedding" and torch.equal(before[name], after[name])}
+    assert all(name in same for name in after if name.startswith(("visual.", "transformer.resblocks.0", "token_embedding")))
+    assert "text_projection" not in same and "logit_scale" not in same
+    with pytest.raises(ValueError, match="freeze_text is 2, and the text tower has 1 blocks"):
+        run.start(replace(recipe, freeze_text=2), tmp_path)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
-    recipe = replace(CLIP, steps=3)
-    run = loop.start(recipe, tmp_path)
+def test_a_folder_of_another_run_is_refused(tiny_clip):
+    with pytest.raises(ValueError, match="run of another recipe .it differs in seed"):
+        loop.train(replace(CLIP, seed=1), tiny_clip, workers=0)
+
+
+def test_the_picture_book_needs_a_number_of_steps(tmp_path):
+    with pytest.raises(ValueError, match="the picture book has no end"):
+        loop.train(replace(CLIP, steps=0), tmp_path)
+
+
+def test_a_loss_that_is_not_finite_names_step_and_batch(tmp_path):
+    training = run.start(replace(CLIP, steps=3), tmp_path)
     with torch.no_grad():
-        run.model.logit_scale.fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match="at step 0"):
-        run.update(PictureBookBatches(recipe, 32)[0])
+        training.model.logit_scale.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="at step 0 .*the batch begins with train/0/0"):
+        training.update([SceneBatches(CLIP, 32)[0]])
 
 
 def test_the_logit_scale_stays_below_100(tmp_path):
-    run = loop.start(CLIP, tmp_path)
+    training = run.start(CLIP, tmp_path)
     with torch.no_grad():
-        run.model.logit_scale.fill_(5.0)
-    run.update(PictureBookBatches(CLIP, 32)[0])
-    assert run.model.logit_scale.exp().item() <= 100.001
+        training.model.logit_scale.fill_(5.0)
+    training.update([SceneBatches(CLIP, 32)[0]])
+    assert training.model.logit_scale.exp().item() <= 100.001
 
 
 def test_the_schedule_warms_up_and_falls_to_a_hundredth():
-    rates = [loop.schedule(step, 10, 100) for step in range(101)]
+    rates = [run.schedule(step, 10, 100) for step in range(101)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == rates[9] == 1.0
     assert rates[-1] == pytest.approx(0.01) and rates[55] == pytest.approx(0.505)
 
 
-def test_batches_depend_on_their_number_alone(base):
-    recipe = fine_tuning(base)
-    a, b = PictureBookBatches(recipe, 32), PictureBookBatches(recipe, 32)
-    a[0]
-    assert torch.equal(a[3].images, b[3].images) and a[3].long == b[3].long and a[3].short == b[3].short
-    assert a[3].long != a[2].long
-    assert a[3].images.shape == (40, 3, 32, 32) and a[3].images.dtype == torch.uint8
-    assert len(set(a[3].short)) < len(a[3].short), "families share their summary"
+def test_the_last_states_are_kept(tmp_path):
+    for step in range(5):
+        state.save_state(tmp_path, {"step": step}, keep=3)
+    assert [path.name for path in state.find_states(tmp_path)] == [f"state-0000000{step}.pt" for step in (2, 3, 4)]
+    assert state.load_state(tmp_path)["step"] == 4
+    assert state.load_state(tmp_path / "nothing") is None
 
 
-def test_pre_training_begins_with_one_thing_before_one_background():
-    from random import Random
-
-    batches = PictureBookBatches(replace(CLIP, first_steps=1), 32)
-    first, later = ([page.scene for page in batches._web_pages(step, Random(0))] for step in (0, 1))
-    assert {len(scene.things) for scene in first} == {1} and len({scene.subject.kind for scene in first}) > 8
-    assert len({(scene.setting, scene.time, scene.weather) for scene in first}) == 1
-    assert max(len(scene.things) for scene in later) > 3 and len({scene.setting for scene in later}) > 4
-    assert all(text.count(".") == 1 for text in batches[0].long)
-
-
-def test_captions_for_training_follow_their_policy():
-    from random import Random
-
-    from longclip.picturebook.pages import draw_page
-
-    pages = [draw_page("train", 0, index) for index in range(400)]
-    web = [web_caption(page, Random(index)) for index, page in enumerate(pages)]
-    words = sorted(len(text.split()) for text in web)
-    assert words[200] < 15, "half of the web's captions are short"
-    assert 0.2 < sum(text == page.short.text for text, page in zip(web, pages, strict=True)) / 400 < 0.4
-    long = [long_caption(page, Random(index), 0.7) for index, page in enumerate(pages)]
-    kept = sum(text.startswith(page.short.text) for text, page in zip(long, pages, strict=True)) / 400
-    assert 0.2 < kept < 0.4
-    assert all(long_caption(page, Random(0), 0.0).startswith(page.short.text) for page in pages[:50])
+def test_a_damaged_state_is_one_clear_error_and_nothing_is_lost(tmp_path, tiny_clip):
+    recipe = fine_tuning(tiny_clip, save_every=2)
+    loop.train(recipe, tmp_path, workers=0)
+    newest = state.find_states(tmp_path)[-1]
+    newest.write_bytes(newest.read_bytes()[:700])
+    with pytest.raises(ValueError, match="state-00000004.pt cannot be read .*; remove it to go on from state-00000002.pt"):
+        loop.train(recipe, tmp_path, workers=0)
+    assert len(state.find_states(tmp_path)) == 2
+    newest.unlink()
+    loop.train(recipe, tmp_path, workers=0)
+    assert state.load_state(tmp_path)["step"] == 4
 
 
-def test_recipes_that_ship_can_be_read_and_changed():
-    assert read_recipe("picturebook-clip").objective == "contrastive"
-    assert read_recipe("picturebook-longclip", steps=5, seed=None).steps == 5
+@pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="mounting a small file system needs root on Linux")
+def test_a_full_disk_keeps_the_states_that_are_there(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], capture_output=True).returncode:
+        pytest.skip("this machine does not let root mount a file system")
+    try:
+        state.save_state(disk, {"step": 1, "weights": torch.zeros(100_000)})
+        with pytest.raises(OSError, match="state of step 2 cannot be written .*; the last state there is state-00000001.pt"):
+            state.save_state(disk, {"step": 2, "weights": torch.zeros(200_000)})
+        assert state.load_state(disk)["step"] == 1
+        assert [path.name for path in disk.iterdir()] == ["state-00000001.pt"]
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
-def test_wrong_recipes_are_refused_by_name(tmp_path):
-    with pytest.raises(ValueError, match="no recipe 'picturebok-clip'.*picturebook-clip, picturebook-longclip"):
-        read_recipe("picturebok-clip")
-    (tmp_path / "a.toml").write_text('name = "a"\nobjective = "contrastive"\nsteps = 1\nbase = "b"\nlearningrate = 1\n')
-    with pytest.raises(ValueError, match="a.toml has learningrate"):
-        read_recipe(tmp_path / "a.toml")
-    with pytest.raises(ValueError, match="objective 'clip' is unknown; there are contrastive, primary-component"):
-        replace(CLIP, objective="clip")
-    with pytest.raises(ValueError, match="summary_drop is 7"):
-        replace(CLIP, summary_drop=7)
-
-
-def test_a_damaged_state_is_one_clear_error(tmp_path):
-    save_state(tmp_path, {"step": 1, "model": {"w": torch.zeros(1000)}})
-    file = tmp_path / "state.pt"
-    file.write_bytes(file.read_bytes()[:700])
-    with pytest.raises(ValueError, match="cannot be read as the state of a run"):
-        load_state(tmp_path)
-    assert load_state(tmp_path / "nothing") is None
+def test_steps_are_estimated_from_a_few(tmp_path, tiny_clip, monkeypatch):
+    clock = iter(range(0, 1000, 3))  # every look at the clock is three seconds later
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: next(clock))
+    assert estimate.estimate_steps(fine_tuning(tiny_clip), 60) == 20
+    assert not list(tmp_path.iterdir())

@@ -6,7 +6,8 @@ import json
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,31 @@ def _refuse_archive(path: Path) -> None:
 
 def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors, as safetensors or with torch.save by the name's end; the file appears whole or not at all."""
+    tensors = {name: value.contiguous().clone() for name, value in state.items()}
+    with part_of(path) as part:
+        if path.suffix == ".safetensors":
+            save_file(tensors, part, metadata={"format": "pt"})
+        else:
+            torch.save(tensors, part)
+
+
+@contextmanager
+def part_of(path: Path) -> Iterator[Path]:
+    """A file to write to, which takes the place of `path` once all is written; nothing is left of it after an error.
+
+    Its permissions are those of any new file: safetensors makes its own for the owner alone.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    tensors = {name: value.contiguous().clone() for name, value in state.items()}
-    if path.suffix == ".safetensors":
-        save_file(tensors, part, metadata={"format": "pt"})
-    else:
-        torch.save(tensors, part)
-    os.replace(part, path)
+    part.unlink(missing_ok=True)
+    part.touch()
+    permissions = part.stat().st_mode
+    try:
+        yield part
+        part.chmod(permissions)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Hugging Face's `CLIPModel`: a folder with `config.json` and `model.safetensors`, its index of shards, or a pickle."""
+"""Hugging Face's `CLIPModel`: `config.json` with `model.safetensors` or `pytorch_model.bin`, whole or in shards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from longclip.checkpoints.hugging_face_config import read_config, write_config
 
 FORMAT = "hugging_face"
 CONFIG, WEIGHTS, PREPROCESS = "config.json", "model.safetensors", "preprocessor_config.json"
-INDEX, PICKLE = f"{WEIGHTS}.index.json", "pytorch_model.bin"
+PICKLE = "pytorch_model.bin"
 BUFFERS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
 KEYS = {  # open_clip's name -> theirs
     "logit_scale": "logit_scale",
@@ -107,16 +107,23 @@ def _join(name: str, state: Mapping[str, Tensor]) -> Tensor:
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
-    if not (path / INDEX).is_file():
-        pickled = not (path / WEIGHTS).is_file() and (path / PICKLE).is_file()
-        return read_tensors(path / (PICKLE if pickled else WEIGHTS))
-    places = read_json(path / INDEX).get("weight_map")
+    """All tensors of a folder: safetensors if there are any, else a pickle; in shards where an index lists them."""
+    for name in (WEIGHTS, PICKLE):
+        if (path / f"{name}.index.json").is_file():
+            return _read_shards(path / f"{name}.index.json")
+        if (path / name).is_file():
+            return read_tensors(path / name)
+    raise CheckpointError(f"folder {path} has a {CONFIG}, but neither {WEIGHTS} nor {PICKLE}, nor an index of their shards")
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or any(Path(str(name)).name != name for name in places.values()):
-        raise CheckpointError(f"{path / INDEX} has no 'weight_map' to files of its own folder")
+        raise CheckpointError(f"{index} has no 'weight_map' to files of its own folder")
     state: dict[str, Tensor] = {}
     for name in sorted(set(places.values())):
-        state |= read_tensors(path / name)
+        state |= read_tensors(index.parent / name)
     lost = [name for name in places if name not in state]
     if lost:
-        raise CheckpointError(f"{path / INDEX} names {lost[0]!r}, which its file does not hold")
+        raise CheckpointError(f"{index} names {lost[0]!r}, which its file does not hold")
     return state

@@ -58,9 +58,11 @@ def _read_norm(tower: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The `config.json` of a checkpoint. Raises CheckpointError for images that are not pooled at the class token."""
+    """The `config.json` of a checkpoint. Raises CheckpointError for a ResNet, and for images not pooled at the class token."""
     config, state = checkpoint.config, checkpoint.state
     text, vision = config["text_cfg"], config["vision_cfg"]
+    if "visual.layer1.0.conv1.weight" in state:
+        raise CheckpointError("the hugging_face format cannot hold a CLIP with a ResNet, only one with a vision transformer")
     if vision.get("pool_type", "tok") != "tok":
         raise CheckpointError(f"the hugging_face format cannot hold images pooled by {vision['pool_type']!r}, only by 'tok'")
     positions, text_width = state["positional_embedding"].shape

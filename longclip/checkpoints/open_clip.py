@@ -35,25 +35,12 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def infer_config(state: Mapping[str, Tensor], quick_gelu: bool, format: str) -> Config:
-    """The open_clip config of a CLIP with a vision transformer, from its shapes; heads are width / 64."""
-    kernel = _shape(state, "visual.conv1.weight", 4, format)
-    if "visual.layer1.0.conv1.weight" in state:
-        raise CheckpointError(f"read as {format}, this is a CLIP with a ResNet: give its open_clip config with it")
-    patches = _shape(state, "visual.positional_embedding", 2, format)[0] - 1
-    grid = round(patches**0.5)
-    if grid * grid != patches:
-        raise CheckpointError(f"read as {format}, 'visual.positional_embedding' has {patches + 1} rows, wanted a square and 1")
+    """The open_clip config of a CLIP with a vision transformer or a ResNet, from its shapes; heads are width / 64."""
     positions, text_width = _shape(state, "positional_embedding", 2, format)
-    vision_width, patch = kernel[0], kernel[3]
     return {
         "embed_dim": _shape(state, "text_projection", 2, format)[1],
         "quick_gelu": quick_gelu,
-        "vision_cfg": {
-            "image_size": grid * patch,
-            "patch_size": patch,
-            "width": vision_width,
-            **_tower(state, "visual.transformer", vision_width, format),
-        },
+        "vision_cfg": (_resnet if "visual.layer1.0.conv1.weight" in state else _transformer)(state, format),
         "text_cfg": {
             "context_length": positions,
             "vocab_size": _shape(state, "token_embedding.weight", 2, format)[0],
@@ -62,6 +49,37 @@ def infer_config(state: Mapping[str, Tensor], quick_gelu: bool, format: str) -> 
             **_tower(state, "transformer", text_width, format),
         },
     }
+
+
+def _transformer(state: Mapping[str, Tensor], format: str) -> Config:
+    width, _, _, patch = _shape(state, "visual.conv1.weight", 4, format)
+    grid = _grid(state, "visual.positional_embedding", format)
+    return {
+        "image_size": grid * patch,
+        "patch_size": patch,
+        "width": width,
+        **_tower(state, "visual.transformer", width, format),
+    }
+
+
+def _resnet(state: Mapping[str, Tensor], format: str) -> Config:
+    blocks = {tuple(name.split(".")[1:3]) for name in state if name.startswith("visual.layer")}
+    return {
+        # One position of the pooling for each 32 x 32 pixels.
+        "image_size": 32 * _grid(state, "visual.attnpool.positional_embedding", format),
+        "patch_size": None,
+        "width": _shape(state, "visual.layer1.0.conv1.weight", 4, format)[0],
+        "layers": [sum(stage == f"layer{number}" for stage, _ in blocks) for number in (1, 2, 3, 4)],
+    }
+
+
+def _grid(state: Mapping[str, Tensor], name: str, format: str) -> int:
+    """Patches on a side, from a table of positions: one row each, and one for the whole."""
+    patches = _shape(state, name, 2, format)[0] - 1
+    grid = round(patches**0.5)
+    if grid * grid != patches:
+        raise CheckpointError(f"read as {format}, {name!r} has {patches + 1} rows, wanted a square and 1")
+    return grid
 
 
 def _tower(state: Mapping[str, Tensor], prefix: str, width: int, format: str) -> dict[str, int | float]:

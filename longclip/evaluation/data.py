@@ -1,77 +1,191 @@
-"""What is measured on: pictures with captions, some of them in families that share a summary."""
+"""What is measured on: pictures with captions, some of them in families that share a summary, or with classes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import TYPE_CHECKING, Any
 
-from ..picturebook.pages import Page, draw_pages
+if TYPE_CHECKING:
+    from ..data.pairs import Pair, PairData
+    from ..picturebook.pages import Page
 
-SCENES, FAMILIES, FAMILY_SIZE = 1000, 125, 8
+SCENES, FAMILIES, FAMILY_SIZE, TRAINING_SCENES = 1000, 125, 8, 2000
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Pictures (paths, bytes or PIL images) with one long caption each, and what else is known of them.
+    """Pictures (paths, bytes or PIL images) with long captions, and what else is known of them; empty where it is not.
 
-    short: one-sentence captions. families: a name a picture; only pictures of one family are compared with each other.
-    classes: the name of what each picture mainly shows.
+    long: one caption a picture, in their order; or, with `owners`, any number: caption i is of picture ``owners[i]``.
+    short: a one-sentence caption a picture. families: a name a picture; only pictures of one family are compared with
+    each other. classes: the name of what each picture mainly shows; class_names: all there are, also those that do not
+    occur. training: makes the set of other pictures, with classes, that a classifier may learn from.
     """
 
     name: str
     pictures: Sequence[Any]
-    long: Sequence[str]
+    long: Sequence[str] = ()
     short: Sequence[str] = ()
     families: Sequence[str] = ()
     classes: Sequence[str] = ()
+    owners: Sequence[int] = ()
+    class_names: Sequence[str] = ()
+    training: Callable[[], EvaluationSet] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        columns = {"short": self.short, "families": self.families, "classes": self.classes}
+        columns |= {} if self.owners else {"long": self.long}
+        for name, values in columns.items():
+            if values and len(values) != len(self.pictures):
+                raise ValueError(f"{self.name} has {len(values)} {name} for {len(self.pictures)} pictures")
+        if self.owners and len(self.owners) != len(self.long):
+            raise ValueError(f"{self.name} has {len(self.owners)} owners for {len(self.long)} long captions")
+
+    def take(self, rows: Sequence[int]) -> EvaluationSet:
+        """The set of these pictures, in this order, with all that is known of them."""
+
+        def column(values: Sequence[str]) -> list[str]:
+            return [values[row] for row in rows] if values else []
+
+        owned: list[list[int]] = [[] for _ in self.pictures]
+        for caption, owner in enumerate(self.owners):
+            owned[owner].append(caption)
+        captions = [[self.long[caption] for caption in owned[row]] for row in rows]
+        return replace(
+            self,
+            pictures=Chosen(self.pictures, rows),
+            long=list(chain.from_iterable(captions)) if self.owners else column(self.long),
+            short=column(self.short),
+            families=column(self.families),
+            classes=column(self.classes),
+            owners=[number for number, texts in enumerate(captions) for _ in texts] if self.owners else (),
+        )
+
+
+@dataclass(frozen=True)
+class Chosen(Sequence):
+    """Some rows of a sequence, read when they are asked for."""
+
+    rows_of: Sequence[Any]
+    rows: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.rows_of[self.rows[index]]
+
+
+@dataclass(frozen=True)
+class _Pictures(Sequence):
+    """The pictures of pairs; the bytes of one that lies inside a larger file are read when it is asked for."""
+
+    pairs: Sequence[Pair]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Path | bytes:
+        picture = self.pairs[index].picture
+        return picture if isinstance(picture, Path) else picture.read()
 
 
 def read_sets(
-    source: str, seed: int = 0, scenes: int = SCENES, families: int = FAMILIES, split: str = "held-out"
+    source: str,
+    seed: int = 0,
+    scenes: int = SCENES,
+    families: int = FAMILIES,
+    split: str = "held-out",
+    pictures: str | Path | None = None,
+    limit: int | None = None,
+    training_scenes: int = TRAINING_SCENES,
 ) -> list[EvaluationSet]:
-    """The sets that `source` names: "picturebook", which draws its own, or an image folder with a `metadata.jsonl`.
+    """The sets that `source` names.
 
-    Raises ValueError or FileNotFoundError for a folder that holds no captions.
+    "picturebook" draws its own: `scenes` and twice `families` of 8 of the split. A folder of classes or the binary CIFAR is
+    read by `classification.read_classes`, everything else (also as ``FORMAT:PATH``) by `longclip.data.readers.read_data`,
+    which `pictures` is for. limit: so many pictures at most of each set, drawn with the seed; whole families where there
+    are some. Raises ValueError or FileNotFoundError for what is none of these.
     """
-    if source != "picturebook":
-        return read_folder(Path(source))
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; wanted 1 or more pictures")
+    if source == "picturebook":
+        if limit is not None:
+            scenes, families = min(scenes, limit), min(families, limit // FAMILY_SIZE)
+        return draw_sets(seed, scenes, families, split, training_scenes)
+    from ..data.readers import read_data
+    from .classification import read_classes
+
+    classes = read_classes(source, limit, seed) if pictures is None else None
+    return [classes] if classes else sets_of_pairs(read_data(source, pictures), limit, seed)
+
+
+def draw_sets(seed: int, scenes: int, families: int, split: str, training_scenes: int) -> list[EvaluationSet]:
+    """Sets of the picture book: independent scenes, hard families and late families; those of no picture are left out."""
+    from ..picturebook.pages import draw_pages
+
+    def draw_training() -> EvaluationSet:
+        return _from_pages("training", list(draw_pages("train", seed, training_scenes)))
+
     size = FAMILY_SIZE
-    return [
-        _from_pages("scenes", list(draw_pages(split, seed, scenes))),
-        _from_pages("hard families", list(draw_pages(split, seed, families * size, size))),
-        _from_pages("late families", list(draw_pages(split, seed, families * size, size, late=True))),
-    ]
+    drawn = {
+        "scenes": draw_pages(split, seed, scenes),
+        "hard families": draw_pages(split, seed, families * size, size),
+        "late families": draw_pages(split, seed, families * size, size, late=True),
+    }
+    sets = {name: list(pages) for name, pages in drawn.items()}
+    return [_from_pages(name, pages, None if pages[0].family else draw_training) for name, pages in sets.items() if pages]
 
 
-def read_folder(folder: Path) -> list[EvaluationSet]:
-    """An image folder as one set of all its captioned pictures, and one of its families where it has some."""
-    from ..gallery import Gallery
-
-    gallery = Gallery.from_folder(folder)
-    rows = [number for number, caption in enumerate(gallery.captions) if caption]
+def sets_of_pairs(data: PairData, limit: int | None = None, seed: int = 0) -> list[EvaluationSet]:
+    """Pairs as one set of them all, and one of their families where they have some."""
+    captions = [[text for text in pair.captions if text.strip()] for pair in data.pairs]
+    rows = [row for row, texts in enumerate(captions) if texts]
     if not rows:
-        raise ValueError(f"{folder} has no captions: wanted a metadata.jsonl with file_name and long_caption, caption or text")
-    meta = [gallery.metadata[row] for row in rows]
-
-    def column(key: str, chosen: list[int]) -> list[str]:
-        values = [meta[i].get(key) or "" for i in chosen]
-        return values if all(values) else []
-
-    def subset(name: str, chosen: list[int], families: list[str]) -> EvaluationSet:
-        pictures = [gallery.pictures[rows[i]] for i in chosen]
-        long = [gallery.captions[rows[i]] for i in chosen]
-        return EvaluationSet(name, pictures, long, column("short_caption", chosen), families, column("subject", chosen))
-
-    sets = [subset(folder.name, list(range(len(rows))), [])]
-    members = [i for i, row in enumerate(meta) if row.get("family")]
+        raise ValueError(f"{data.name} has no captions: wanted at least one for some of its {len(data.pairs):,} pictures")
+    pairs = [data.pairs[row] for row in rows]
+    several = any(len(captions[row]) > 1 for row in rows)
+    columns = {name: [getattr(pair, name) for pair in pairs] for name in ("short", "label", "family")}
+    whole = EvaluationSet(
+        data.name,
+        Chosen(_Pictures(data.pairs), rows),
+        [text for row in rows for text in captions[row]],
+        columns["short"] if all(columns["short"]) else (),
+        classes=columns["label"] if all(columns["label"]) else (),
+        owners=[number for number, row in enumerate(rows) for _ in captions[row]] if several else (),
+    )
+    sets = [draw_subset(whole, limit, seed)]
+    members = [number for number, family in enumerate(columns["family"]) if family]
     if members:
-        sets.append(subset(f"{folder.name}, within families", members, [meta[i]["family"] for i in members]))
+        subset = replace(whole.take(members), name=f"{data.name}, within families")
+        sets.append(draw_subset(replace(subset, families=[columns["family"][row] for row in members]), limit, seed))
     return sets
 
 
-def _from_pages(name: str, pages: list[Page]) -> EvaluationSet:
+def draw_subset(data: EvaluationSet, limit: int | None, seed: int = 0) -> EvaluationSet:
+    """At most `limit` of a set's pictures, drawn with the seed and in their order; whole families where it has some."""
+    count = len(data.pictures)
+    if limit is None or count <= limit:
+        return data
+    if not data.families:
+        return data.take(sorted(Random(seed).sample(range(count), limit)))
+    sizes = Counter(data.families)
+    names = list(sizes)
+    Random(seed).shuffle(names)
+    chosen: set[str] = set()
+    for name in names:
+        if sizes[name] <= limit:
+            chosen.add(name)
+            limit -= sizes[name]
+    return data.take([row for row, family in enumerate(data.families) if family in chosen])
+
+
+def _from_pages(name: str, pages: list[Page], training: Callable[[], EvaluationSet] | None = None) -> EvaluationSet:
     return EvaluationSet(
         name,
         [page.scene.draw(256) for page in pages],
@@ -79,4 +193,5 @@ def _from_pages(name: str, pages: list[Page]) -> EvaluationSet:
         [page.short.text for page in pages],
         [page.family for page in pages] if pages[0].family else [],
         [page.scene.subject.kind for page in pages],
+        training=training,
     )

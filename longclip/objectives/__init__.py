@@ -1,1 +1,1 @@
-"""Training objectives: one file each, features of a batch in, named losses out."""
+"""Training objectives, one file each: features of a batch in, losses out. `combined` adds up those a recipe asks for."""

@@ -13,11 +13,16 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor | float, smoothi
     image, text: [n, dim], usually of unit length. scale: the logit scale 1/τ. smoothing: label smoothing in [0, 1).
     Raises ValueError where the two differ in shape.
     """
-    if image.shape != text.shape or image.ndim != 2:
-        raise ValueError(f"image features are {list(image.shape)} and text features {list(text.shape)}; wanted [n, dim] twice")
+    check_pairs(image, text)
     logits = scale * image @ text.T
     target = torch.arange(len(logits), device=logits.device)
     return (
         F.cross_entropy(logits, target, label_smoothing=smoothing)
         + F.cross_entropy(logits.T, target, label_smoothing=smoothing)
     ) / 2
+
+
+def check_pairs(image: Tensor, text: Tensor) -> None:
+    """Raises ValueError where these are not as many rows of the same width."""
+    if image.shape != text.shape or image.ndim != 2 or not len(image):
+        raise ValueError(f"image features are {list(image.shape)} and text features {list(text.shape)}; wanted [n, dim] twice")

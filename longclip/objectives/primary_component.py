@@ -43,12 +43,14 @@ def primary_component_losses(
     components: int = 32,
     smoothing: float = 0.1,
     through_basis: bool = False,
+    blocks: int = 1,
 ) -> dict[str, Tensor]:
     """The two terms of the objective, unweighted: {"long": fine image against long, "short": coarse against short}.
 
-    image, long, short: unit-length features [n, dim]. scale: the logit scale.
+    image, long, short: unit-length features [n, dim]. scale: the logit scale. blocks: equal parts of the batch that are
+    decomposed each by itself, as the official code does with each process's share.
     """
-    coarse = coarse_features(image, components, through_basis)
+    coarse = torch.cat([coarse_features(part, components, through_basis) for part in image.chunk(blocks)])
     return {
         "long": contrastive_loss(image, long, scale, smoothing),
         "short": contrastive_loss(coarse, short, scale, smoothing),

@@ -1,0 +1,124 @@
+"""A pair's picture as the pixels a model trains on, and an account of those that could not be read."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+from ..images import MAX_BYTES, ImageError, Preprocessing, open_image
+from .pairs import DataError, Pair, Slice
+
+# torchvision's RandomResizedCrop: the range of width over height, and how often it tries before it takes the centre.
+_RATIO = (3 / 4, 4 / 3)
+_TRIES = 10
+
+
+def read_pair(
+    pair: Pair,
+    size: int | tuple[int, int],
+    mode: str = "shortest",
+    rng: random.Random | None = None,
+    *,
+    interpolation: str = "bicubic",
+    fill: int = 0,
+    scale: tuple[float, float] = (0.9, 1.0),
+) -> np.ndarray:
+    """A pair's picture, uint8 [3, height, width], not normalised.
+
+    Without `rng` it is laid out as for evaluation: `mode`, `interpolation` and `fill` mean what they mean in
+    `Preprocessing`. With `rng` it is open_clip's training crop instead: a box of a share of the area within `scale`, resized
+    bicubically, the same for the same state of `rng`. Raises ImageError for a picture that is missing or broken.
+    """
+    image = _open(pair.picture)
+    height, width = (size, size) if isinstance(size, int) else size
+    if rng is None:
+        # Of unit deviation about 0, the model's own transform gives the very pixels, divided by 255.
+        pixels = _geometry((height, width), mode, interpolation, fill)(image)
+        return pixels.mul(255).round().byte().numpy()
+    cut = image.crop(crop_box(image.width, image.height, rng, scale))
+    resized = cut.resize((width, height), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
+
+
+def crop_box(width: int, height: int, rng: random.Random, scale: tuple[float, float]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of a random crop: torchvision's ``RandomResizedCrop.get_params``, drawn from `rng`."""
+    for _ in range(_TRIES):
+        area = width * height * rng.uniform(*scale)
+        ratio = math.exp(rng.uniform(math.log(_RATIO[0]), math.log(_RATIO[1])))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = rng.randint(0, width - w), rng.randint(0, height - h)
+            return left, top, left + w, top + h
+    # No such box fits in a picture this long: its middle, as long as the ratio allows.
+    w, h = min(width, round(height * _RATIO[1])), min(height, round(width / _RATIO[0]))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+@dataclass
+class Skips:
+    """Counts the pictures that were tried and those that were broken; too many of them end the run.
+
+    limit: the largest share that may be broken. least: tries before the share says anything. first: the sentences of the
+    first broken ones, at most `kept`.
+    """
+
+    limit: float = 0.05
+    least: int = 200
+    kept: int = 20
+    tried: int = 0
+    broken: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, tried: int, broken: Iterable[ImageError | str] = ()) -> None:
+        """Counts `tried` pictures, and those of them that were `broken`, by their errors.
+
+        Raises DataError once too large a share of at least `least` tries is broken.
+        """
+        sentences = [str(error) for error in broken]
+        self.tried += tried
+        self.broken += len(sentences)
+        self.first += sentences[: self.kept - len(self.first)]
+        if self.tried >= self.least:
+            self.finish()
+
+    def finish(self) -> None:
+        """Raises DataError if too large a share of all tries was broken, however few there were."""
+        if self.broken > self.limit * self.tried:
+            raise DataError(f"{self.report()} At most {self.limit:.0%} may be broken.")
+
+    def report(self) -> str:
+        """How many pictures could not be read, and why the first of them could not, in a few lines."""
+        if not self.broken:
+            return f"All {self.tried:,} pictures could be read."
+        share = f"{self.broken:,} of {self.tried:,} pictures ({self.broken / max(1, self.tried):.1%}) could not be read"
+        more = [f"and {self.broken - len(self.first):,} more"] if self.broken > len(self.first) else []
+        return "\n  ".join([f"{share}:", *self.first, *more])
+
+
+def _open(picture: object) -> Image.Image:
+    if not isinstance(picture, Slice):
+        try:
+            return open_image(picture)
+        except OSError as error:
+            raise ImageError(f"{picture} cannot be read ({error})") from error
+    name = f"the picture at byte {picture.start:,} of {picture.path}"
+    if picture.size > MAX_BYTES:
+        raise ImageError(f"{name} has {picture.size / 1e6:,.1f} MB: at most {MAX_BYTES / 1e6:,.1f} MB are read")
+    try:
+        return open_image(picture.read())
+    except ImageError as error:
+        raise ImageError(str(error).replace("the picture", name, 1)) from error
+    except (OSError, DataError) as error:
+        raise ImageError(f"{name} cannot be read ({error})") from error
+
+
+@lru_cache(maxsize=8)
+def _geometry(size: tuple[int, int], mode: str, interpolation: str, fill: int) -> Preprocessing:
+    return Preprocessing(size, (0.0,) * 3, (1.0,) * 3, interpolation, mode, fill)

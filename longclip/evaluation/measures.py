@@ -1,0 +1,93 @@
+"""The measures there are, what each needs of a set, and one call that takes several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..encoder import Encoder
+    from .data import EvaluationSet
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure by its name: function ``measure_NAME`` of the module NAME of this package.
+
+    about: what it tells, in a sentence. cheap: takes little more than encoding the set. lacks: what a set must have for it
+    and has not, as the end of a sentence; empty where it fits. options: the options of `measure` that it takes.
+    """
+
+    name: str
+    title: str
+    about: str
+    cheap: bool
+    lacks: Callable[[EvaluationSet], str]
+    options: tuple[str, ...] = ()
+
+    @property
+    def run(self) -> Callable[..., dict[str, Any]]:
+        """The function: features and options in, named figures out."""
+        return getattr(import_module(f"{__package__}.{self.name}"), f"measure_{self.name}")
+
+
+def _lacks_captions(data: EvaluationSet) -> str:
+    if not data.long:
+        return "there are no captions"
+    if len(data.pictures) < 2 or (data.families and len(set(data.families)) == len(data.families)):
+        return "there are no two pictures to tell apart"
+    return ""
+
+
+def _lacks_classes(data: EvaluationSet) -> str:
+    if data.families:
+        return "the members of a family show the same"
+    return "" if len(set(data.class_names or data.classes)) > 1 else "there are no two classes"
+
+
+_TABLE = (
+    Measure("retrieval", "Retrieval", "Recall at 1, 5 and 10 in both directions.", True, _lacks_captions),
+    Measure("zeroshot", "Zero-shot", "Accuracy with class names for captions.", True, _lacks_classes, ("templates",)),
+    Measure("probe", "Linear probe", "Accuracy of a linear classifier on picture features.", False, _lacks_classes, ("seed",)),
+    Measure("length", "Length", "Recall at 1 by how much of a caption is kept.", False, _lacks_captions),
+    Measure("alignment", "Alignment", "Margins between positive and negative pairs.", True, _lacks_captions),
+)
+MEASURES = {measure.name: measure for measure in _TABLE}
+CHEAP = tuple(measure.name for measure in _TABLE if measure.cheap)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises ValueError for a name that is no measure's."""
+    unknown = [name for name in names if name not in MEASURES]
+    if unknown:
+        raise ValueError(f"measure {', '.join(unknown)} is unknown; there are {', '.join(MEASURES)}")
+
+
+def skipped(data: EvaluationSet, names: Sequence[str]) -> dict[str, str]:
+    """Of these measures the ones that do not fit a set, with the reason."""
+    return {name: reason for name in names if (reason := MEASURES[name].lacks(data))}
+
+
+def measure(
+    encoder: Encoder,
+    data: EvaluationSet,
+    names: Sequence[str] = CHEAP,
+    batch_size: int | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """The figures of those of the named measures that fit a set: numbers, or curves as {place: number}; ready for JSON.
+
+    options: `templates` (zeroshot; texts with {} for the class) and `seed` (probe). Pictures and captions are encoded once for
+    all measures. Raises ValueError for an unknown name, ImageError for a picture that cannot be read.
+    """
+    from .features import Features
+
+    check_names(names)
+    unfit = skipped(data, names)
+    features = Features(encoder, data, batch_size)
+    figures: dict[str, Any] = {}
+    for chosen in (MEASURES[name] for name in names if name not in unfit):
+        figures |= chosen.run(features, **{key: value for key, value in options.items() if key in chosen.options})
+    return figures

@@ -1,0 +1,127 @@
+"""The gradient of a batch, which is the same whatever the batch is cut into: chunks on one device, processes on many.
+
+Features are computed first and the losses taken on all of them together; then each chunk carries the gradient of its own
+rows into the weights, run again where there are several (gradient caching, Gao et al., arXiv 2101.06983). As every
+process sees all features, no gradient has to pass through the gathering.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ..objectives.token_states import token_state_loss
+from .batches import Batch
+from .losses import Features, watch, weigh_losses
+
+if TYPE_CHECKING:
+    from .run import Run
+
+_TEXTS = ("long", "short", "negative")
+
+
+def add_gradient(run: Run, batch: Batch, last: bool = True) -> dict[str, float]:
+    """Add the gradient of a batch to the weights'; `last`: of those before an update, so that processes share it.
+
+    Returns the weighted losses, and what is watched beside them. Raises FloatingPointError for a loss that is not finite.
+    """
+    chunks = list(batch.split(run.recipe.chunk))
+    if len(chunks) == 1:
+        with _shared(run, last):
+            features, states = encode(run, batch)
+            gradients, values = _gradients(run, batch, features)
+            values |= _push(run, features, gradients, states, 1.0)
+        return values
+    with torch.no_grad():
+        parts = [encode(run, chunk, states=False)[0] for chunk in chunks]
+    joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0] if name != "scale"}
+    gradients, values = _gradients(run, batch, joined | {"scale": parts[0]["scale"]})
+    first = 0
+    for number, chunk in enumerate(chunks):
+        rows = slice(first, first := first + len(chunk))
+        with _shared(run, last and number == len(chunks) - 1):
+            features, states = encode(run, chunk)
+            own = {name: gradient if name == "scale" else gradient[rows] for name, gradient in gradients.items()}
+            if number:
+                own["scale"] = torch.zeros_like(own["scale"])
+            for name, value in _push(run, features, own, states, len(chunk) / len(batch)).items():
+                values[name] = values.get(name, 0.0) + value
+    return values
+
+
+def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tensor], Tensor | None]:
+    """Features of the rows by name, with the scale; and the loss of the token states, where the recipe has one."""
+    mean, std = (torch.tensor(values, device=run.device).view(1, 3, 1, 1) for values in (run.look.mean, run.look.std))
+    pixels = (batch.images.to(run.device, non_blocking=True).float() / 255 - mean) / std
+    texts = {name: getattr(batch, name) for name in _TEXTS if getattr(batch, name)}
+    if run.recipe.objective != "primary-component":
+        texts.pop("short", None)
+    ids = run.tokenizer.batch([text for part in texts.values() for text in part]).to(run.device)
+    short = run.tokenizer.batch(batch.short).to(run.device) if run.base is not None and states else None
+    made = run.towers(pixels, ids, short)
+    features = {"image": made["image"], "scale": made["scale"]}
+    features |= dict(zip(texts, made["text"].split(len(batch)), strict=True))
+    if short is None:
+        return features, None
+    lengths = (short.argmax(dim=1) + 1).clamp(max=run.base.context_length)
+    short = short[:, : run.base.context_length]
+    with torch.no_grad():
+        before = run.base.text_states(short)
+    return features, run.recipe.token_states * token_state_loss(made["states"][:, : short.shape[1]], before, lengths)
+
+
+def _gradients(run: Run, batch: Batch, features: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The losses' gradients by the features of this process, times the number of processes, which then average them."""
+    leaves = {name: value.detach().float().requires_grad_() for name, value in features.items()}
+    everyone = {name: leaf if name == "scale" else gather(leaf) for name, leaf in leaves.items()}
+    if batch.negative:
+        everyone["present"] = gather(torch.tensor([float(bool(text)) for text in batch.negative], device=run.device)) > 0
+    whole = Features(**everyone)
+    losses = weigh_losses(run.recipe, whole, run.step / run.recipe.steps, run.processes)
+    total = torch.stack(list(losses.values())).sum()
+    if not torch.isfinite(total):
+        raise FloatingPointError(
+            f"the loss is {total.item()} at step {run.step} (learning rate {run.rate:.2e}; {named(batch)}); "
+            "the states on disk are untouched"
+        )
+    run.scaled(total).backward()
+    gradients = {
+        name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad * (1 if name == "scale" else run.processes)
+        for name, leaf in leaves.items()
+    }
+    return gradients, {name: loss.item() for name, loss in losses.items()} | watch(whole)
+
+
+def _push(
+    run: Run, features: dict[str, Tensor], gradients: dict[str, Tensor], states: Tensor | None, share: float
+) -> dict[str, float]:
+    """Carry gradients into the weights; the loss of the token states with its share of the batch."""
+    pairs = [(value, gradients[name].to(value.dtype)) for name, value in features.items() if value.requires_grad]
+    if states is not None:
+        pairs.append((states, run.scaled(torch.tensor(share, device=run.device))))
+    torch.autograd.backward([value for value, _ in pairs], [gradient for _, gradient in pairs])
+    return {} if states is None else {"token states": share * states.item()}
+
+
+def gather(rows: Tensor) -> Tensor:
+    """Rows [n, …] of all processes in order, [processes · n, …]; only this process's own carry a gradient."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, rows.detach().contiguous())
+    parts[dist.get_rank()] = rows
+    return torch.cat(parts)
+
+
+def named(batch: Batch) -> str:
+    """The first rows of a batch, for a message."""
+    return f"the batch begins with {', '.join(batch.names[:3])}" if batch.names else "the batch has no names"
+
+
+def _shared(run: Run, shared: bool):
+    """A context in which the gradient is averaged over the processes, or is not yet."""
+    return nullcontext() if shared else run.accelerator.no_sync(run.towers)

@@ -1,0 +1,93 @@
+"""The app as a user starts it, and a headless browser to look at it: for the tests of the page and its benchmark."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT = Path(__file__).resolve().parents[1]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+NO_BROWSER = f"no browser: none of {', '.join(BROWSERS)} is in PATH"
+# No start-up chatter with other machines; in a container the sandbox cannot start.
+QUIET = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+)
+# Seconds until the app must have answered.
+PATIENCE = 300.0
+
+
+@dataclass(frozen=True)
+class App:
+    """A running app: its address, the moment of the command (`time.perf_counter`), and the file of what it prints."""
+
+    address: str
+    begun: float
+    log: Path
+
+
+@contextmanager
+def run_app(folder: Path, *arguments: str) -> Iterator[App]:
+    """Starts the app on a free port, with an empty model cache in `folder` and no hub, and waits until it serves its page."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    quiet = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub"), "GRADIO_TEMP_DIR": str(folder / "files")}
+    command = [sys.executable, "app.py", "--port", str(port), *arguments]
+    app = App(f"http://127.0.0.1:{port}/", time.perf_counter(), folder / "log")
+    with app.log.open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | quiet, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(app, process)
+        yield app
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def find_browser() -> str | None:
+    """The Chromium of this machine, if it has one."""
+    return next((path for path in map(shutil.which, BROWSERS) if path), None)
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """A headless browser. Raises FileNotFoundError where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    path = find_browser()
+    if path is None:
+        raise FileNotFoundError(NO_BROWSER)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
+
+
+def _wait_for(app: App, process: subprocess.Popen) -> None:
+    while time.perf_counter() < app.begun + PATIENCE:
+        if process.poll() is not None:
+            raise RuntimeError(f"the app ended: {app.log.read_text()}")
+        try:
+            with urllib.request.urlopen(app.address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(f"nothing answers at {app.address}: {app.log.read_text()}")

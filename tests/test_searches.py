@@ -1,0 +1,148 @@
+"""Searches on good and bad input: what is found, and the sentences where nothing is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from forms import PAIR, form, found
+
+from demos import cards
+from demos.context import Context, Unavailable
+from demos.examples import EXAMPLES, example_row
+from demos.query import settle
+from demos.ranking import rank_by_sentences
+from demos.searches import Searches
+from demos.selection import PICTURE_BOOK, TO_CAPTIONS, Selection
+from longclip.retrieval import retrieval_ranks
+
+HOSTILE = {
+    "emoji": "😀🐈‍⬛🏳️‍🌈" * 40,
+    "controls": "a\x00b\x1b[31mc\x7f\u202ereversed\u2066",
+    "markup": '<script>alert(1)</script><img src=x onerror=alert(1)>&lt;b&gt; " onmouseover="x',
+    "template": "${alert(1)} {{value}} {%raw%}",
+    "special": "<|endoftext|> <end_of_text>",
+    "long": "a red fox, " * 9_091,
+    "spaces": "\n\t fox \n\n" * 200,
+    "surrogate": "half \ud83d of a character",
+}
+
+
+def test_a_caption_is_known_by_its_words_and_ranks_its_picture(book, searches):
+    row = example_row(book, EXAMPLES[0])
+    shown = found(searches, *form(book.captions[row]))
+    assert shown["selection"].picture == book.ids[row]
+    assert "77 of " in shown["left_text"] and "<s " in shown["left_text"] and "<s " not in shown["right_text"]
+    for side in ("left", "right"):
+        assert shown[side].count('class="card') >= cards.SHOWN
+        assert shown[side].count("right picture") == 2  # in the tooltip and on the card
+        assert "Right picture at rank" in shown[side]
+    assert shown["note"] == "" and shown["stop"]["visible"] is False
+
+
+def test_a_search_agrees_with_the_library(book, context, searches):
+    row = example_row(book, EXAMPLES[1])
+    encoder = context.encoder(PAIR[1])
+    rank = retrieval_ranks(encoder.encode_text([book.captions[row]]), book.embed(encoder), [row])[0] + 1
+    assert f"Right picture at rank {rank:,}<" in found(searches, *form(book.captions[row]))["right"]
+    points = rank_by_sentences(context, settle(context, *form(book.captions[row])), PAIR[1])
+    assert points[-1].rank == rank and points[0].sentences == 1
+    assert [point.tokens for point in points] == sorted(point.tokens for point in points)
+
+
+def test_captions_are_ranked_by_a_picture(book, searches):
+    selection = Selection(picture=book.ids[4])
+    shown = found(searches, *form(book.captions[4], TO_CAPTIONS, selection=selection))
+    assert "Right caption at rank" in shown["left"] and 'class="cards captions"' in shown["left"]
+    note, plot = searches.draw_curve(shown["selection"])
+    assert note == "" and len(plot["value"].data) == 2
+
+
+def test_an_edited_caption_keeps_its_picture_and_another_text_does_not(book, context):
+    own = Selection(picture=book.ids[7])
+    edited = book.captions[7].replace(".", " today.", 1)
+    assert settle(context, *form(edited, selection=own)).picture == book.ids[7]
+    assert settle(context, *form("Nine purple submarines parade through Venice.", selection=own)).picture is None
+
+
+@pytest.mark.parametrize("caption", ["", "   \n", None])
+def test_without_a_caption_there_is_a_sentence(caption, searches):
+    shown = found(searches, *form(caption))
+    assert "Write a caption first" in shown["note"] and shown["left"] == shown["right"] == ""
+
+
+@pytest.mark.parametrize("caption", HOSTILE.values(), ids=HOSTILE)
+def test_any_text_is_searched_and_stays_text(caption, searches):
+    shown = found(searches, *form(caption))
+    for side in ("left", "right"):
+        assert 'class="card' in shown[side]
+        assert "<script" not in shown[f"{side}_text"] and "onerror=alert" not in shown[f"{side}_text"].replace(
+            "&lt;img src=x ", ""
+        )
+        assert not set(map(chr, range(32))) - {"\t", "\n"} & set(shown[f"{side}_text"])
+        shown[f"{side}_text"].encode()
+
+
+def test_a_text_that_is_far_too_long_gets_a_sentence(searches):
+    assert "at most 200,000 are read" in found(searches, *form("a" * 200_001))["note"]
+
+
+def test_a_model_that_cannot_be_fetched_leaves_the_other(book, monkeypatch, searches):
+    from longclip import hub
+
+    def absent(*_):
+        raise hub.HubError("owner/model is not in the cache, and the hub cannot be reached: check the network and try again.")
+
+    monkeypatch.setattr(hub, "fetch", absent)
+    shown = found(searches, *form(book.captions[0], models=("openai/ViT-B-32", PAIR[1])))
+    assert "the hub cannot be reached" in shown["left"] and "Right picture" in shown["right"]
+    assert "77 of" in shown["left_text"], "CLIP's tokenizer needs no download"
+
+
+def test_an_unknown_model_gets_a_sentence(book, searches):
+    for name in ("no-such-model", "hf-hub:../..", "", None, "a" * 9999, "\x00"):
+        shown = found(searches, *form(book.captions[0], models=(name, PAIR[1])))
+        assert "not among the models" in shown["left"] and "Right picture" in shown["right"]
+
+
+def test_a_newer_search_of_the_same_visitor_ends_the_older(book, context, monkeypatch):
+    def load_for_ever(name):
+        while name == "openai/ViT-B-32":
+            yield 1, 4
+
+    class Visitor:
+        session_hash = "one"
+
+    searches = Searches(context)
+    monkeypatch.setattr(context, "loading", load_for_ever)
+    older = searches.search(*form(book.captions[0], models=("openai/ViT-B-32", PAIR[1])), Visitor())
+    busy = next(older)
+    assert "Fetching CLIP ViT-B/32" in busy[5] and "25 %" in busy[5] and busy[-1]["visible"]
+    assert "Stopped" in searches.stop(busy[5], busy[6])[0]
+    monkeypatch.undo()
+    assert found(searches, *form(book.captions[1]))["note"] == ""
+    list(searches.search(*form(book.captions[1]), Visitor()))
+    assert len(list(older)) <= 1
+
+
+def test_results_are_written_as_a_table(book, searches, context):
+    path = Path(searches.save_csv(settle(context, *form(book.captions[3]))))
+    lines = path.read_text("utf-8").splitlines()
+    assert path.name == "longclip-results.csv" and len(lines) == len(book) + 1
+    assert lines[0].split(",")[:3] == ["id", f"rank {PAIR[0]}", f"cosine {PAIR[0]}"]
+    assert lines[1].split(",")[1] == "1"
+    assert sum(",1," in line and book.ids[3] in line for line in lines) == 1
+
+
+def test_a_table_without_results_is_an_error_with_a_sentence(searches):
+    with pytest.raises(gr.Error, match="Write a caption first"):
+        searches.save_csv(Selection())
+
+
+def test_a_missing_gallery_is_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("LONGCLIP_ASSETS", str(tmp_path))
+    with pytest.raises(Unavailable, match="gallery is not here"):
+        Context().gallery(PICTURE_BOOK)
+    shown = found(Searches(Context()), *form("a fox"))
+    assert "gallery is not here" in shown["note"]

@@ -1,0 +1,131 @@
+"""The gradient of a batch: the same whole, in chunks, accumulated, and over two processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import fine_tuning, gradients
+
+from longclip.training.batches import Share
+from longclip.training.run import Run, start
+from longclip.training.scenes import SceneBatches
+from longclip.training.step import add_gradient
+
+ROOT = Path(__file__).resolve().parents[1]
+EVERYTHING = {"hard_negatives": 0.5, "positive_pairs": 0.1, "distillation": 0.5, "token_states": 2.0, "components": 8}
+
+
+def first_gradient(recipe, folder) -> tuple[dict, dict]:
+    run = start(recipe, folder)
+    values = add_gradient(run, SceneBatches(recipe, 32)[0])
+    return gradients(run), values
+
+
+def differ(a: dict, b: dict) -> float:
+    """The largest difference, relative to the largest gradient of that weight."""
+    assert a.keys() == b.keys()
+    return max(((a[name] - b[name]).abs().max() / a[name].abs().max().clamp(min=1e-6)).item() for name in a)
+
+
+@pytest.mark.parametrize("changes", [{}, EVERYTHING, {"objective": "contrastive"}, {"objective": "square"}], ids=str)
+def test_chunks_give_the_whole_batchs_gradient(changes, tmp_path, tiny_clip):
+    recipe = fine_tuning(tiny_clip, **changes)
+    whole, losses = first_gradient(recipe, tmp_path)
+    parts, same = first_gradient(replace(recipe, chunk=12), tmp_path)
+    assert differ(whole, parts) < 1e-5
+    assert losses == pytest.approx(same, abs=1e-5)
+
+
+def test_the_gradient_is_that_of_plain_autograd(tmp_path, tiny_clip):
+    from longclip.objectives.primary_component import primary_component_losses
+
+    recipe = fine_tuning(tiny_clip)
+    mine, values = first_gradient(recipe, tmp_path)
+    run = start(recipe, tmp_path)
+    batch = SceneBatches(recipe, 32)[0]
+    mean, std = (torch.tensor(part).view(1, 3, 1, 1) for part in (run.look.mean, run.look.std))
+    image = run.model.encode_image((batch.images / 255 - mean) / std, normalize=True)
+    long, short = (run.model.encode_text(run.tokenizer.batch(texts), normalize=True) for texts in (batch.long, batch.short))
+    losses = primary_component_losses(image, long, short, run.model.logit_scale.exp(), 32, recipe.smoothing)
+    (losses["long"] + losses["short"]).backward()
+    assert differ(gradients(run), mine) < 1e-5
+    assert values["long"] == pytest.approx(losses["long"].item(), abs=1e-5)
+
+
+def test_accumulated_batches_are_averaged(tmp_path, tiny_clip):
+    recipe = fine_tuning(tiny_clip, accumulate=2)
+    run = start(recipe, tmp_path)
+    batches = [SceneBatches(recipe, 32)[number] for number in range(2)]
+    apart = []
+    for batch in batches:
+        add_gradient(run, batch)
+        apart.append(gradients(run))
+        run.optimizer.zero_grad()
+    seen = {}
+
+    def look(self, *_):
+        seen.update(gradients(self))
+        return torch.tensor(0.0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.accelerator, "clip_grad_norm_", lambda *_: look(run))
+        run.update(batches)
+    assert differ({name: (apart[0][name] + apart[1][name]) / 2 for name in seen}, seen) < 1e-5
+
+
+def test_a_batch_too_small_for_its_components_stops_with_a_sentence(tmp_path, tiny_clip):
+    recipe = fine_tuning(tiny_clip, batch=24, family_share=0.0)
+    run = start(recipe, tmp_path)
+    with pytest.raises(ValueError, match="a batch of 24 has at most 23 principal components"):
+        run.update([SceneBatches(recipe, 32)[0]])
+
+
+def test_half_precision_is_close(tmp_path, tiny_clip):
+    whole, losses = first_gradient(fine_tuning(tiny_clip), tmp_path)
+    half, close = first_gradient(fine_tuning(tiny_clip, precision="bf16"), tmp_path)
+    assert losses["long"] == pytest.approx(close["long"], abs=0.05) and all(g.dtype == torch.float32 for g in half.values())
+
+
+def share_gradient(recipe, folder: Path, target: Path) -> None:
+    """What each of several processes does: the first writes the gradients and losses."""
+    run: Run = start(recipe, folder)
+    share: Share = run.share
+    assert share.processes == 2
+    values = add_gradient(run, SceneBatches(recipe, 32, share)[0])
+    if run.main:
+        torch.save({"gradients": gradients(run), "values": values}, target)
+    run.accelerator.end_training()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk", [0, 8])
+def test_two_processes_give_the_gradient_of_one(chunk, tmp_path, tiny_clip):
+    recipe = fine_tuning(tiny_clip, chunk=chunk, **EVERYTHING)
+    whole, losses = first_gradient(replace(recipe, chunk=0), tmp_path)
+    script = tmp_path / "share.py"
+    script.write_text(
+        "import sys; sys.path[:0] = ['tests', '.']\n"
+        "from pathlib import Path\n"
+        "from small_runs import fine_tuning\n"
+        "from test_step import EVERYTHING, share_gradient\n"
+        f"recipe = fine_tuning(Path({str(tiny_clip)!r}), chunk={chunk}, **EVERYTHING)\n"
+        f"share_gradient(recipe, Path({str(tmp_path)!r}), Path({str(tmp_path / 'shared.pt')!r}))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=_on_cpu(), timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    shared = torch.load(tmp_path / "shared.pt", weights_only=True)
+    assert differ(whole, shared["gradients"]) < 1e-5
+    for name in losses.keys() - {"token states"}:  # each process knows that one of its own rows
+        assert shared["values"][name] == pytest.approx(losses[name], abs=1e-5)
+
+
+def _on_cpu() -> dict[str, str]:
+    import os
+
+    return os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
