@@ -13,12 +13,13 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from demos import retrieval
+from demos import finetuning, retrieval
 from demos.context import Context, Unavailable
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.registry import assets
 
-TABS = (retrieval,)
+# Fine-tuning last: it adds a visitor's own models to the pickers of the tabs before it.
+TABS = (retrieval, finetuning)
 STYLE = Path(__file__).parent / "assets" / "style.css"
 HEADER = """
 <header><h1>longclip</h1><p><b>CLIP stops reading after 77 tokens, Long-CLIP goes on to 248.</b>
@@ -101,8 +102,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--public", action="store_true", help="tighter limits and only the models listed, for a page that strangers use"
     )
+    parser.add_argument("--fine-tune", action="store_true", help="let strangers fine-tune models too, where --public is given")
     chosen = parser.parse_args(arguments)
-    context = Context(chosen.device, chosen.public)
+    context = Context(chosen.device, chosen.public, chosen.fine_tune or not chosen.public)
     gr.set_static_paths([assets() / "gallery"])
     page = build(context)
     page.launch(

@@ -30,7 +30,7 @@ def test_batches_depend_on_their_number_alone():
 
 
 def test_processes_share_a_batch():
-    recipe = fine_tuning("base", hard_negatives=1.0)
+    recipe = fine_tuning("base", hard_negatives=1.0, short_details=0.5)
     whole = SceneBatches(recipe, 32)[1]
     parts = [SceneBatches(recipe, 32, Share(rank, 4))[1] for rank in range(4)]
     assert torch.equal(torch.cat([part.images for part in parts]), whole.images)
@@ -71,6 +71,15 @@ def test_captions_for_training_follow_their_policy():
     kept = sum(text.startswith(page.short.text) for text, page in zip(long, pages, strict=True)) / 400
     assert 0.2 < kept < 0.4
     assert all(long_plan(page, Random(0), 0.0, sample=False) == page.plan for page in pages[:50])
+
+
+def test_short_captions_can_tell_details():
+    recipe = fine_tuning("base", short_details=0.5, family_share=0.0)
+    batch, pages = SceneBatches(recipe, 32)[2], [draw_page("train", 0, 80 + number) for number in range(40)]
+    own = [text == page.short.text for text, page in zip(batch.short, pages, strict=True)]
+    assert 10 < sum(own) < 30
+    for text, page in zip(batch.short, pages, strict=True):
+        assert text in page.short.text or all(part in page.long.text for part in text.split(". ")[:1])
 
 
 def test_a_hard_negative_differs_in_one_fact():

@@ -90,7 +90,7 @@ def test_the_summary_is_dropped_as_often_as_asked():
 
 
 @pytest.mark.parametrize(
-    ("policy", "which"), [(CaptionPolicy(summary_drop=1, sentences="sample"), 0), (CaptionPolicy(short="detail"), 1)]
+    ("policy", "which"), [(CaptionPolicy(summary_drop=1, sentences="sample"), 0), (CaptionPolicy(short_details=1), 1)]
 )
 def test_sentences_are_sampled_in_order(policy, which):
     seen = Counter(pair[which] for pair in draws(policy))
@@ -118,17 +118,17 @@ def test_captions_are_drawn_alike():
     assert all(count / 4000 == pytest.approx(1 / 3, abs=0.03) for count in seen.values())
 
 
-@pytest.mark.parametrize("short", ["first-sentence", "field", "detail", "none"])
+@pytest.mark.parametrize("short", ["first-sentence", "field", "none"])
 @pytest.mark.parametrize("sentences", ["all", "sample"])
 def test_a_long_caption_has_words(short, sentences):
-    policy = CaptionPolicy(short, 1.0, sentences)
+    policy = CaptionPolicy(short, summary_drop=1.0, sentences=sentences)
     for pair in (Pair(Path("x"), ("Single.",)), Pair(Path("x"), ("  ",), "Own."), Pair(Path("x"), ("no full stop",))):
         assert all(long and (short == "none" or few) for long, few in draws(policy, pair, 20))
     assert policy.draw(Pair(Path("x"), ()), random.Random(0)) == ("", "")
 
 
 def test_policies_are_the_same_for_a_seed():
-    policy = CaptionPolicy("detail", 0.5, "sample")
+    policy = CaptionPolicy("field", 0.5, 0.5, "sample")
     assert draws(policy, number=50) == draws(policy, number=50)
 
 

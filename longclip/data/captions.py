@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..sentences import split_sentences
 from .pairs import Pair
 
-SHORT = ("first-sentence", "field", "detail", "none")
+SHORT = ("first-sentence", "field", "none")
 SENTENCES = ("all", "sample")
 
 
@@ -16,14 +16,15 @@ SENTENCES = ("all", "sample")
 class CaptionPolicy:
     """How captions are drawn from a pair.
 
-    short: the long caption's first sentence, as in Long-CLIP (arXiv 2403.15378); the data's own short caption ("field");
-    a random part of the sentences after the first ("detail"), as in DeBias-CLIP (CVPR 2026, arXiv 2602.22419), which found
-    that a summary that always comes first is a shortcut; or "none". The first sentence stands in for what a pair lacks.
-    summary_drop, sentences: the same against the shortcut, but in the long caption: the probability that its first sentence
-    is left out, and whether the others are all kept or a random part of them is ("sample").
+    short: the long caption's first sentence, as in Long-CLIP (arXiv 2403.15378), the data's own short caption ("field";
+    the first sentence where there is none), or "none". short_details: the probability that the short caption is a random
+    part of the sentences after the first instead, as always in DeBias-CLIP (CVPR 2026, arXiv 2602.22419), which found that a
+    summary that always comes first is a shortcut. summary_drop, sentences: against the same shortcut in the long caption: the
+    probability that its first sentence is left out, and whether the others are all kept or a random part of them is ("sample").
     """
 
     short: str = "first-sentence"
+    short_details: float = 0.0
     summary_drop: float = 0.0
     sentences: str = "all"
 
@@ -31,8 +32,9 @@ class CaptionPolicy:
         for name, choices in (("short", SHORT), ("sentences", SENTENCES)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, wanted one of {', '.join(choices)}")
-        if not 0 <= self.summary_drop <= 1:
-            raise ValueError(f"summary_drop is {self.summary_drop}, wanted a probability between 0 and 1")
+        for name in ("short_details", "summary_drop"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, wanted a probability between 0 and 1")
 
     def draw(self, pair: Pair, rng: random.Random) -> tuple[str, str]:
         """A long and a short caption, the same ones for the same state of `rng`.
@@ -47,11 +49,9 @@ class CaptionPolicy:
         long = self._long(caption, spans, rng)
         if self.short == "none":
             return long, ""
-        if self.short == "field":
-            return long, pair.short.strip() or summary
-        if self.short == "detail" and spans[1:]:
+        if spans[1:] and rng.random() < self.short_details:
             return long, _join(caption, _sample(spans[1:], rng))
-        return long, summary
+        return long, (pair.short.strip() if self.short == "field" else "") or summary
 
     def _long(self, caption: str, spans: list[tuple[int, int]], rng: random.Random) -> str:
         first, rest = spans[:1], spans[1:]

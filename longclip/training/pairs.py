@@ -27,7 +27,7 @@ class PairBatches(Dataset):
 
     def __init__(self, recipe: Recipe, data: PairData, look: Preprocessing, share: Share = Share()) -> None:  # noqa: B008
         self.recipe, self.data, self.look, self.rows = recipe, data, look, share.rows(recipe.batch)
-        self.policy = CaptionPolicy(recipe.short, recipe.summary_drop, recipe.sentences)
+        self.policy = CaptionPolicy(recipe.short, recipe.short_details, recipe.summary_drop, recipe.sentences)
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:

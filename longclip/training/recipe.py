@@ -14,7 +14,7 @@ CHOICES = {
     "objective": ("contrastive", "primary-component", "square"),
     "stretch": ("knowledge-preserved", "linear", "none"),
     "captions": ("long", "web"),
-    "short": ("first-sentence", "field", "detail", "none"),
+    "short": ("first-sentence", "field", "none"),
     "sentences": ("sample", "all"),
     "basis": ("constant", "differentiated"),
     "components_of": ("batch", "process"),
@@ -22,7 +22,7 @@ CHOICES = {
     "stored": ("fp32", "fp16"),
 }
 _KINDS = {int: "a whole number", float: "a number", str: "a text"}
-_SHARES = ("smoothing", "summary_drop", "details", "family_share", "distillation", "broken")
+_SHARES = ("smoothing", "short_details", "summary_drop", "details", "family_share", "distillation", "broken")
 _COUNTS = ("batch", "family_size", "accumulate", "keep", "save_every")
 
 
@@ -48,6 +48,7 @@ class Recipe:
     captions: str = _option("long", "the picture book's captions: long, or of web-like length")
     details: float = _option(0.4, "share of web-like captions that tell more than the subject and the place (picture book)")
     short: str = _option("first-sentence", "where the short caption comes from")
+    short_details: float = _option(0.0, "share of short captions that are a few of the other sentences instead (DeBias-CLIP)")
     summary_drop: float = _option(0.7, "share of long captions whose first sentence is left out (DeBias-CLIP)")
     sentences: str = _option("sample", "whether a long caption keeps all other sentences or a sample of them")
     crop: float = _option(0.9, "smallest share of a picture that a random crop keeps; 1 crops nothing")

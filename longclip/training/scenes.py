@@ -48,12 +48,14 @@ class SceneBatches(Dataset):
         return long_plan(page, rng, recipe.summary_drop, recipe.sentences == "sample")
 
     def _short(self, pages: list[Page], step: int) -> list[str]:
-        """The summaries, or a few of the other sentences of each caption."""
-        if self.recipe.short != "detail":
-            return [page.short.text for page in pages]
-        rng = Random(f"short/{self.recipe.seed}/{step}/{self.rows.start}")
-        kept = [rng.sample(page.plan[1:], rng.randint(1, len(page.plan) - 1)) for page in pages]
-        return [realise(tuple(plan), page.scene).text for plan, page in zip(kept, pages, strict=True)]
+        """The summaries, or, of the share that the recipe says, one to three of the other sentences."""
+        plans = []
+        for row, page in zip(self.rows, pages, strict=True):
+            rng = Random(f"short/{self.recipe.seed}/{step}/{row}")
+            summary, *others = page.plan
+            detailed = rng.random() < self.recipe.short_details
+            plans.append(tuple(rng.sample(others, min(len(others), rng.randint(1, 3)))) if detailed else (summary,))
+        return [realise(plan, page.scene).text for plan, page in zip(plans, pages, strict=True)]
 
     def _pages(self, step: int, rng: Random) -> list[Page]:
         recipe = self.recipe

@@ -1,0 +1,141 @@
+"""The tab *Evaluate*: two models measured on the same pictures and captions, figure by figure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from demos.choices import Choices
+from demos.context import Context
+from demos.evaluation_figures import PLOTS, TO_IMAGE, TO_TEXT
+from demos.measurements import OWN, Measurements
+from demos.panels import model_label
+from demos.reports import Report, shipped_report
+from demos.scoreboard import KEY, scoreboard
+from demos.selection import PICTURE_BOOK, Selection
+from longclip.evaluation import CHEAP, MEASURES
+
+NAME, TITLE = "evaluate", "Evaluate"
+
+SHIPPED = (
+    "<h2>What the two models that ship with this page reach</h2>"
+    "<p>On scenes of the picture book that training never saw: what <code>python -m longclip evaluate --data picturebook "
+    "--json</code> prints.</p>"
+)
+HEADING = "<h2>Measure it yourself</h2><p>Any two models, on scenes that training never saw{own}.</p>"
+PLOTS_HEADING = "<h2>Behind the figures</h2><p>What the length and alignment measures found, both models in each plot.</p>"
+DOWNLOAD = "() => document.querySelector('#evaluation-file a, a#evaluation-file, #evaluation-file')?.click()"
+DEFAULT_SIZE = 100
+
+
+def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
+    """Adds the tab's components to the block that is open, and its events to the page."""
+    fresh = Selection()
+    choices, measurements = Choices(context), Measurements(context)
+    models = [(model_label(spec), spec.name) for spec in context.models.values()]
+    report = gr.State(Report(), time_to_live=3600)
+    if shipped := shipped_report(context):
+        with gr.Column(elem_classes=["sheet"], elem_id="shipped-evaluation"):
+            gr.HTML(SHIPPED)
+            gr.HTML(scoreboard(shipped))
+    with gr.Column(elem_classes=["sheet"], elem_id="evaluation"):
+        gr.HTML(HEADING.format(own="" if context.public else " or on captioned pictures of your own"))
+        pickers, terms = [], []
+        with gr.Row(elem_classes="sides"):
+            for side, name in (("left", fresh.left), ("right", fresh.right)):
+                with gr.Column(elem_classes=["side", side], min_width=280):
+                    picker = gr.Dropdown(
+                        models,
+                        value=name,
+                        label=f"Model on the {side}",
+                        show_label=False,
+                        allow_custom_value=not context.public,
+                        elem_id=f"evaluate-{side}-model",
+                    )
+                    pickers.append(picker)
+                    terms.append(gr.HTML(choices.describe_model(name)))
+        with gr.Row(elem_classes="switches"):
+            data = gr.Radio(
+                [("The picture book", PICTURE_BOOK), ("Data of my own", OWN)],
+                value=PICTURE_BOOK,
+                label="Data",
+                show_label=False,
+                container=False,
+                elem_classes="segmented",
+                visible=not context.public,
+            )
+            pictures = gr.Radio(
+                [
+                    (f"{size:,} pictures" if size == measurements.sizes()[0] else f"{size:,}", size)
+                    for size in measurements.sizes()
+                ],
+                value=DEFAULT_SIZE,
+                label="Pictures of each set",
+                show_label=False,
+                container=False,
+                elem_classes="segmented",
+                elem_id="evaluation-size",
+            )
+        path = gr.Textbox(
+            label="A folder or file on this machine, or FORMAT:PATH as the command line takes it",
+            placeholder="coco:/data/annotations/captions_val2017.json",
+            visible=False,
+            elem_id="evaluation-path",
+        )
+        measures = gr.CheckboxGroup(
+            [(f"{measure.title}: {measure.about[0].lower()}{measure.about[1:]}", name) for name, measure in MEASURES.items()],
+            value=list(CHEAP),
+            label="Measures",
+            show_label=False,
+            container=False,
+            elem_classes="measures",
+        )
+        form = [*pickers, data, path, pictures, measures]
+        with gr.Row(elem_classes="chips"):
+            go = gr.Button("Measure", variant="primary", elem_id="measure", size="sm")
+            stop = gr.Button("Stop", elem_id="stop-measuring", elem_classes="quiet-button", size="sm", visible=False)
+            estimate = gr.HTML(
+                measurements.estimate(fresh.left, fresh.right, PICTURE_BOOK, "", DEFAULT_SIZE, CHEAP), elem_id="estimate"
+            )
+        status = gr.HTML(elem_id="measuring")
+        board = gr.HTML(elem_id="scoreboard")
+        with gr.Row(elem_classes="key-row", visible=False) as ends:
+            gr.HTML(KEY)
+            as_csv = gr.Button("Results as CSV", elem_id="evaluation-csv", elem_classes="quiet-button", size="sm")
+            as_json = gr.Button("Results as JSON", elem_id="evaluation-json", elem_classes="quiet-button", size="sm")
+            file = gr.DownloadButton("Results", visible="hidden", elem_id="evaluation-file")
+    with gr.Column(elem_classes=["sheet"], elem_id="evaluation-plots", visible=False) as plots:
+        gr.HTML(PLOTS_HEADING)
+        with gr.Row(elem_classes="switches"):
+            part = gr.Radio([], label="Set", show_label=False, container=False, elem_classes="segmented")
+            direction = gr.Radio(
+                [("Text → picture", TO_IMAGE), ("Picture → text", TO_TEXT)],
+                value=TO_IMAGE,
+                label="Direction",
+                show_label=False,
+                container=False,
+                elem_classes="segmented",
+            )
+        drawn: list[Any] = [plots, part]
+        with gr.Row(elem_classes="plots"):
+            for plot in PLOTS:
+                with gr.Column(visible=False, min_width=280) as column:
+                    gr.HTML(f"<h3>{plot.title}</h3><p>{plot.about}</p>")
+                    drawn += [column, gr.Plot(show_label=False, container=False, visible=False)]
+
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    shown, curves = [status, board, report, stop], [report, part, direction]
+    settled = go.click(measurements.select, [selection, *pickers], selection, **private)
+    run = settled.then(measurements.measure, form, shown, concurrency_id="evaluate", concurrency_limit=8, **private)
+    run.then(measurements.draw, curves, drawn, **private)
+    stop.click(measurements.stop, report, shown, cancels=[run], **private).then(measurements.draw, curves, drawn, **private)
+    report.change(lambda found: gr.update(visible=any(found.figures.values())), report, ends, **private)
+    gr.on([part.input, direction.input], measurements.draw, curves, drawn, **private)
+    data.input(lambda choice: gr.update(visible=choice == OWN), data, path, **private)
+    selection.change(lambda chosen: list(chosen.models), selection, pickers, **private)
+    for picker, term in zip(pickers, terms, strict=True):
+        picker.change(choices.describe_model, picker, term, **private)
+    gr.on([field.change for field in form], measurements.estimate, form, estimate, **private)
+    for button, save in ((as_csv, measurements.save_csv), (as_json, measurements.save_json)):
+        button.click(save, report, file, **private).success(None, js=DOWNLOAD, **private)

@@ -1,0 +1,150 @@
+"""The work of the *Evaluate* tab: sets drawn or read, and models measured on them, each piece once for all visitors."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from demos.context import BATCH, PAUSE, SPOKEN, Context, Unavailable
+from demos.jobs import LOOK, Jobs, Note
+from demos.selection import PICTURE_BOOK
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from longclip.encoder import Encoder
+    from longclip.evaluation.data import EvaluationSet
+
+log = logging.getLogger(__name__)
+
+# Members of a family, pictures that a probe learns from for each it is tested on.
+FAMILY, LEARNED = 8, 2
+# Seconds that an embedded model takes for a picture or a caption on one core; models to be fetched are so many times larger.
+SECONDS, LARGER = 0.005, 20
+# What a measure costs for each picture beyond drawing and encoding it, and what these do: in pictures or captions to encode.
+COSTS = {"retrieval": 1.0, "zeroshot": 0.5, "probe": 5.0, "length": 5.0, "alignment": 1.0}
+OTHER_COST, DRAWING, ENCODING = 5.0, 2.0, 2.0
+# Pieces of which the figures are kept.
+KEPT = 600
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is measured on: `PICTURE_BOOK`, or a source that `longclip.evaluation.data.read_sets` reads; and how many pictures
+    of each of its sets."""
+
+    source: str = PICTURE_BOOK
+    pictures: int = 100
+
+    def read(self) -> list[EvaluationSet]:
+        """The sets. Raises ValueError or FileNotFoundError, also where there is no picture."""
+        from longclip.evaluation.data import read_sets
+
+        if self.source == PICTURE_BOOK:
+            return read_sets(self.source, 0, self.pictures, self.pictures // FAMILY, training_scenes=LEARNED * self.pictures)
+        sets = [data for data in read_sets(self.source, limit=self.pictures) if len(data.pictures)]
+        if not sets:
+            raise ValueError(f"{self.source} has no pictures with captions or classes")
+        return sets
+
+
+@dataclass(frozen=True)
+class Step:
+    """One measure of one model on one set, which is number `part` of its data."""
+
+    data: Data
+    part: int
+    model: str
+    measure: str
+
+
+class Measuring:
+    """Sets and figures by what was asked for. As in `Context`, what takes long is an iterator, then a result."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._jobs = Jobs()
+        # One piece computes at a time: two visitors take turns, and searches keep some of the machine.
+        self._turn = Lock()
+
+    def reading(self, data: Data) -> Iterator[tuple[int, int]]:
+        """Draws or reads the sets; yields (0, 0) until they are there. Only the latest stay: they hold their pictures."""
+        for key in self._jobs.names():
+            if isinstance(key, Data) and key != data:
+                self._jobs.forget(key)
+        yield from self._jobs.follow(data, lambda _: data.read())
+
+    def sets(self, data: Data) -> list[EvaluationSet]:
+        """The sets. Raises Unavailable."""
+        return self._result(data, lambda _: data.read(), data.source)
+
+    def measuring(self, step: Step, data: EvaluationSet) -> Iterator[tuple[int, int]]:
+        """Takes a measure of the step's set; yields (done, all) of what is being encoded."""
+        yield from self._jobs.follow(step, lambda note: self._measure(step, data, note))
+        for key in [key for key in self._jobs.names() if isinstance(key, Step)][:-KEPT]:
+            self._jobs.forget(key)
+
+    def figures(self, step: Step, data: EvaluationSet) -> dict[str, Any]:
+        """The named figures of a measure. Raises Unavailable."""
+        return self._result(step, lambda note: self._measure(step, data, note), step.model)
+
+    def _measure(self, step: Step, data: EvaluationSet, note: Note) -> dict[str, Any]:
+        from longclip.evaluation import measure
+
+        encoder = self.context.encoder(step.model)
+        while not self._turn.acquire(timeout=LOOK):
+            note(0, 0)
+        try:
+            # Pictures and captions that another measure had encoded come from the encoder's cache.
+            return measure(Watched(encoder, note), data, [step.measure])
+        finally:
+            self._turn.release()
+
+    def _result(self, key: Hashable, work: Any, name: str) -> Any:
+        try:
+            return self._jobs.result(key, work)
+        except SPOKEN as error:
+            raise Unavailable(f"{str(error).rstrip('.')}.") from error
+        except Unavailable:
+            raise
+        except Exception as error:
+            log.exception("failed: %s", key)
+            raise Unavailable(f"{name} could not be measured ({type(error).__name__}).") from error
+
+
+@dataclass(frozen=True)
+class Watched:
+    """An encoder that says after each batch how far it is, where it can be stopped and a search gets its turn."""
+
+    encoder: Encoder
+    note: Note
+
+    def encode_text(self, texts: Sequence[str], batch_size: int = BATCH) -> np.ndarray:
+        return self.encoder.encode_text(texts, batch_size, self._give_way)
+
+    def encode_image(self, pictures: Sequence[Any], batch_size: int = BATCH) -> np.ndarray:
+        return self.encoder.encode_image(pictures, batch_size, self._give_way)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.encoder, name)
+
+    def _give_way(self, done: int, total: int) -> None:
+        self.note(done, total)
+        time.sleep(PAUSE)
+
+
+def cost(measure: str, pictures: int, first: bool) -> float:
+    """What a measure of so many pictures costs, in pictures to encode; the first of a set has the set encoded."""
+    return pictures * (COSTS.get(measure, OTHER_COST) + (ENCODING if first else 0))
+
+
+def estimate_seconds(data: Data, models: Sequence[bool], measures: Sequence[str]) -> float:
+    """How long measuring takes about, for models of which it is known whether they are the small embedded ones."""
+    of_classes = {"zeroshot", "probe"}
+    drawn = data.pictures if data.source != PICTURE_BOOK else 3 * data.pictures
+    each = drawn * ENCODING + sum(cost(name, data.pictures if name in of_classes else drawn, False) for name in measures)
+    return SECONDS * (drawn * DRAWING + sum(each * (1 if small else LARGER) for small in models))

@@ -1,0 +1,98 @@
+"""How far a training is and what came of it: HTML, and the lines of its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from demos.figures import training_figure
+from demos.reading import visible
+from demos.trainings import Training
+
+# Figures that are no losses.
+_WATCHED = ("positive cosine", "negative cosine", "temperature")
+_RECALLS = {
+    "long text to image R@1": "long caption → picture",
+    "long image to text R@1": "picture → long caption",
+    "short text to image R@1": "summary → picture",
+    "short image to text R@1": "picture → summary",
+}
+_BOTH_WAYS = {"long captions": "long", "summaries": "short"}
+
+Lines = dict[str, list[tuple[int, float]]]
+
+
+def status(training: Training) -> str:
+    """What is being done, the rate, and the time that is left."""
+    steps, step = training.recipe.steps, training.step
+    if not training.begun or not step:
+        return _meter(f"{training.phase} …", "about to begin", None)
+    if step == steps or training.phase != "Training":
+        return _meter(f"{training.phase if training.phase != 'Training' else 'Measuring'} …", f"{step:,} steps taken", None)
+    scenes = training.rate * training.recipe.batch
+    facts = f"step {step:,} of {steps:,} · {scenes:,.0f} pairs a second · {_time(training.seconds_left)} left"
+    return _meter("Training", facts, step / steps)
+
+
+def figure(training: Training) -> Any:
+    """Losses and recall so far; recall begins with the base's."""
+    losses: Lines = {}
+    recalls: Lines = {}
+    for step, values in [(0, training.before), *training.rows]:
+        for name, value in values.items():
+            if name not in _WATCHED and name not in _RECALLS:
+                losses.setdefault(f"loss: {name}", []).append((step, value))
+        for title, kind in _BOTH_WAYS.items():
+            ways = [value for name, value in values.items() if name in _RECALLS and name.startswith(kind)]
+            if ways:
+                recalls.setdefault(title, []).append((step, sum(ways) / len(ways)))
+    return training_figure(losses, recalls, training.recipe.steps)
+
+
+def outcome(training: Training, title: str, base: str) -> str:
+    """Recall before and after, where the model is now, and how to load it elsewhere."""
+    steps, batch = training.step, training.recipe.batch
+    early = f", stopped {training.recipe.steps - steps:,} early" if steps < training.recipe.steps else ""
+    name = visible(training.recipe.name)
+    return (
+        f'<div class="outcome"><p><b>{visible(title)}</b> has seen {steps * batch:,} pairs in {steps:,} steps{early}. '
+        "Choose it in the pickers of the other tabs; only you see it, until it has not been used for an hour.</p>"
+        f"{_table(training.before, training.after, base)}"
+        f"<p>To keep it, download it, unpack it, and load it with <code>longclip.load(&quot;{name}&quot;)</code>.</p></div>"
+    )
+
+
+def _table(before: Mapping[str, float], after: Mapping[str, float], base: str) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{label}</th><td>{before[name]:.0f} %</td><td>{after[name]:.0f} %</td>'
+        f"<td>{_change(after[name] - before[name])}</td></tr>"
+        for name, label in _RECALLS.items()
+        if name in before and name in after
+    )
+    if not rows:
+        return ""
+    return (
+        "<table><caption>Found first among the held-out pairs</caption><thead><tr><td></td>"
+        f'<th scope="col">{visible(base)}</th><th scope="col">now</th><th scope="col">change</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _change(gain: float) -> str:
+    points = round(gain)
+    if not points:
+        return "="
+    return f'<b class="u">▲ {points}</b>' if points > 0 else f'<b class="d">▼ {-points}</b>'
+
+
+def _meter(what: str, facts: str, share: float | None) -> str:
+    bar = 'class="unknown"' if share is None else f'style="width:{100 * share:.1f}%"'
+    return (
+        f'<div class="progress"><p class="count" role="status"><b>{visible(what)}</b><em>{facts}</em></p>'
+        f'<div class="meter busy"><i {bar}></i></div></div>'
+    )
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} minutes" if minutes else f"{rest} seconds"
