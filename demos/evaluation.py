@@ -125,12 +125,11 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                     drawn += [column, gr.Plot(show_label=False, container=False, visible=False)]
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
-    shown, curves = [status, board, report, stop], [report, part, direction]
+    shown, curves = [status, board, report, stop, ends], [report, part, direction]
     settled = go.click(measurements.select, [selection, *pickers], selection, **private)
     run = settled.then(measurements.measure, form, shown, concurrency_id="evaluate", concurrency_limit=8, **private)
     run.then(measurements.draw, curves, drawn, **private)
     stop.click(measurements.stop, report, shown, cancels=[run], **private).then(measurements.draw, curves, drawn, **private)
-    report.change(lambda found: gr.update(visible=any(found.figures.values())), report, ends, **private)
     gr.on([part.input, direction.input], measurements.draw, curves, drawn, **private)
     data.input(lambda choice: gr.update(visible=choice == OWN), data, path, **private)
     selection.change(lambda chosen: list(chosen.models), selection, pickers, **private)

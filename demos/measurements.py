@@ -57,7 +57,8 @@ class _Walk:
 @dataclass
 class Measurements:
     """Handlers of the tab. A `form` is (left model, right model, choice of data, path, pictures, measures); what is shown is
-    (progress or a sentence, scoreboard, report, whether there is something to stop). None raises on a visitor's input."""
+    (progress or a sentence, scoreboard, report, whether there is something to stop, and to save). None raises on a visitor's
+    input."""
 
     context: Context
     measuring: Measuring = field(init=False)
@@ -191,7 +192,8 @@ class Measurements:
             yield walk.show(what), report
 
     def _shown(self, status: str, board: Update, report: Update, busy: bool = False) -> list[Update]:
-        return [status, board, report, gr.update(visible=busy)]
+        ends = gr.update(visible=any(report.figures.values())) if isinstance(report, Report) else gr.skip()
+        return [status, board, report, gr.update(visible=busy), ends]
 
 
 def _save(report: Report, text: str, name: str) -> str:

@@ -65,24 +65,22 @@ def outcome(training: Training, title: str, base: str) -> str:
 def _table(before: Mapping[str, float], after: Mapping[str, float], base: str) -> str:
     rows = "".join(
         f'<tr><th scope="row">{label}</th><td>{before[name]:.0f} %</td><td>{after[name]:.0f} %</td>'
-        f"<td>{_change(after[name] - before[name])}</td></tr>"
+        f"{_change(round(after[name] - before[name]))}</tr>"
         for name, label in _RECALLS.items()
         if name in before and name in after
     )
     if not rows:
         return ""
     return (
-        "<table><caption>Found first among the held-out pairs</caption><thead><tr><td></td>"
+        '<table class="figures"><caption>Found first among the held-out pairs</caption><thead><tr><td></td>'
         f'<th scope="col">{visible(base)}</th><th scope="col">now</th><th scope="col">change</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
 
 
-def _change(gain: float) -> str:
-    points = round(gain)
-    if not points:
-        return "="
-    return f'<b class="u">▲ {points}</b>' if points > 0 else f'<b class="d">▼ {-points}</b>'
+def _change(points: int) -> str:
+    kind, mark = ("up", "▲ ") if points > 0 else ("down", "▼ ") if points < 0 else ("same", "= ")
+    return f'<td class="{kind}">{mark}{abs(points) or ""}</td>'
 
 
 def _meter(what: str, facts: str, share: float | None) -> str:

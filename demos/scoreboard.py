@@ -27,7 +27,7 @@ def progress(text: str, done: float, seconds: float | None = None) -> str:
     """What is being done, how much of all is (0 to 1), and the seconds it still takes, where known."""
     left = f"{spell_time(seconds)} left" if seconds is not None else ""
     return (
-        f'<div class="progress"><p role="status"><b>{visible(text)} …</b><span>{left}</span></p>'
+        f'<div class="measuring"><p role="status"><b>{visible(text)} …</b><span>{left}</span></p>'
         f'<div class="meter busy"><i style="width:{100 * done:.1f}%"></i></div></div>'
     )
 

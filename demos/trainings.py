@@ -110,7 +110,7 @@ class Training:
             self.problem = _sentence(error)
         except Exception as error:
             log.exception("training failed")
-            self.problem = f"The training failed ({type(error).__name__}): {_sentence(error)}"
+            self.problem = f"The training failed ({type(error).__name__})."
         finally:
             if self.problem:
                 self.place.cleanup()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,10 @@ def write_embeddings(path: Path, embeddings: Mapping[str, np.ndarray], origin: M
         save_file(dict(embeddings), part, metadata=dict(origin))
 
 
-def read_embeddings(path: Path, name: str, origin: Mapping[str, Collection[str]]) -> np.ndarray | None:
+def read_embeddings(path: Path, name: str, origin: Mapping[str, str]) -> np.ndarray | None:
     """One array of a file, float32 [n, dim], rows of unit length.
 
-    None where there is no such file or array, where it is damaged, or where its origin is none of those allowed.
+    None where there is no such file or array, where it is damaged, or of another origin.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -30,7 +30,7 @@ def read_embeddings(path: Path, name: str, origin: Mapping[str, Collection[str]]
     try:
         with safe_open(path, framework="np") as file:
             made_from, names = file.metadata() or {}, file.keys()
-            if name not in names or any(made_from.get(part) not in allowed for part, allowed in origin.items()):
+            if name not in names or any(made_from.get(part) != wanted for part, wanted in origin.items()):
                 return None
             stored = file.get_tensor(name).astype(np.float32)
     except (SafetensorError, OSError):

@@ -168,7 +168,7 @@ class Gallery:
             raise GalleryError("embeddings are stored for a gallery with a folder, by a model whose weights are fixed")
         path = self._embeddings_file(encoder.spec.name)
         tensors = {IMAGE: self.embed(encoder).astype(np.float16), TEXT: self.embed_captions(encoder)}
-        origin = {"rows": self._rows_digests()[0], "captions": _digest(self.captions), "weights": encoder.fingerprint}
+        origin = {"rows": self._rows_digest(), "captions": _digest(self.captions), "weights": encoder.fingerprint}
         write_embeddings(path, tensors, origin | {"model": encoder.spec.name})
         return path
 
@@ -189,25 +189,19 @@ class Gallery:
     def _read_embeddings(self, model: str, weights: str, kind: str = IMAGE) -> np.ndarray | None:
         if self.folder is None or not weights:
             return None
-        made_of = {"rows": self._rows_digests()} if kind == IMAGE else {"captions": (_digest(self.captions),)}
-        return read_embeddings(self._embeddings_file(model), kind, {"weights": (weights,), **made_of})
+        made_of = {"rows": self._rows_digest()} if kind == IMAGE else {"captions": _digest(self.captions)}
+        return read_embeddings(self._embeddings_file(model), kind, {"weights": weights, **made_of})
 
     def _embeddings_file(self, model: str) -> Path:
         assert self.folder is not None
         return self.folder / EMBEDDINGS / f"{model.replace('/', '--')}.safetensors"
 
-    def _rows_digests(self) -> tuple[str, str]:
-        """What embeddings of the pictures are marked with, and what they were marked with when sizes did not count yet."""
-        rows = [(id, _size(picture)) for id, picture in zip(self.ids, self.pictures, strict=True)]
-        return _digest(rows), _short_hash("\n".join(self.ids))
+    def _rows_digest(self) -> str:
+        return _digest([(id, _size(picture)) for id, picture in zip(self.ids, self.pictures, strict=True)])
 
 
 def _digest(content: object) -> str:
-    return _short_hash(json.dumps(content))
-
-
-def _short_hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 def _size(picture: Path | bytes) -> int:

@@ -20,6 +20,7 @@ TIMEOUT = 5.0
 _KINDS = (
     ("open_clip_config.json", "open_clip_model.safetensors"),
     ("config.json", "model.safetensors"),
+    ("config.json", "pytorch_model.bin"),
 )
 _EXTRAS = (
     "preprocessor_config.json",

@@ -18,8 +18,8 @@ class ModelSpec:
     """One model: what it is, where it comes from, and what one may do with it.
 
     `source` is "embedded" (a folder of the assets, named like the model), "hub" (`repository` at `revision`), "local"
-    (`path`) or "trained" (`path`, made by this process and gone with it). `context_length` is None until a model without an entry here has been read. `files` are what to fetch
-    from the hub; empty means: find out.
+    (`path`) or "trained" (`path`, made by this process and gone with it). `context_length` is None until a model without an
+    entry here has been read. `files` are what to fetch from the hub; empty means: find out.
     """
 
     name: str

@@ -39,9 +39,9 @@ def handlers() -> FineTuning:
     return FineTuning(Context())
 
 
-def plan(base: Path | str, **changes) -> tuple:
+def plan(start: Path | str, **changes) -> tuple:
     """A form's values."""
-    values = {"name": "mine", "base": str(base), "batch": 16, "components": 8, "objective": CONTRASTIVE}
+    values = {"name": "mine", "base": str(start), "batch": 16, "components": 8, "objective": CONTRASTIVE}
     fields = replace(Plan(), **values | changes)
     return tuple(getattr(fields, name) for name in Plan.__dataclass_fields__)
 
@@ -126,7 +126,7 @@ def test_bad_input_is_one_sentence(handlers, tiny_clip, changes, sentence):
 
 
 def test_a_loss_that_is_not_finite_is_one_sentence(handlers, tiny_clip, monkeypatch):
-    def diverge(*args):
+    def diverge(*args, **options):
         raise FloatingPointError("the loss is nan")
 
     monkeypatch.setattr("longclip.training.run.add_gradient", diverge)

@@ -78,6 +78,11 @@ class Run:
         """Whether this process writes."""
         return self.accelerator.is_main_process
 
+    def pixels(self, images: Tensor) -> Tensor:
+        """uint8 pictures [n, 3, height, width] as the model reads them, on its device."""
+        mean, std = (torch.tensor(values, device=self.device).view(1, 3, 1, 1) for values in (self.look.mean, self.look.std))
+        return (images.to(self.device, non_blocking=True).float() / 255 - mean) / std
+
     def scaled(self, loss: Tensor) -> Tensor:
         """The loss times what fp16 gradients are scaled with."""
         scaler = self.accelerator.scaler

@@ -55,14 +55,12 @@ def add_gradient(run: Run, batch: Batch, last: bool = True) -> dict[str, float]:
 
 def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tensor], Tensor | None]:
     """Features of the rows by name, with the scale; and the loss of the token states, where the recipe has one."""
-    mean, std = (torch.tensor(values, device=run.device).view(1, 3, 1, 1) for values in (run.look.mean, run.look.std))
-    pixels = (batch.images.to(run.device, non_blocking=True).float() / 255 - mean) / std
     texts = {name: getattr(batch, name) for name in _TEXTS if getattr(batch, name)}
     if run.recipe.objective != "primary-component":
         texts.pop("short", None)
     ids = run.tokenizer.batch([text for part in texts.values() for text in part]).to(run.device)
     short = run.tokenizer.batch(batch.short).to(run.device) if run.base is not None and states else None
-    made = run.towers(pixels, ids, short)
+    made = run.towers(run.pixels(batch.images), ids, short)
     features = {"image": made["image"], "scale": made["scale"]}
     features |= dict(zip(texts, made["text"].split(len(batch)), strict=True))
     if short is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING
@@ -49,24 +49,15 @@ class Validation:
 
     def measure(self, run: Run) -> dict[str, float]:
         """Recall at 1 in percent, by name, a tie counting against. Every process runs it."""
-        mean, std = (torch.tensor(values, device=run.device).view(1, 3, 1, 1) for values in (run.look.mean, run.look.std))
+        count, figures = len(self.pictures), {}
+        if not count:
+            return figures
         training = run.towers.training
         run.towers.eval()
-
-        def see(rows: slice) -> Tensor:
-            pixels = torch.from_numpy(self.pictures[rows]).to(run.device).float() / 255
-            return run.towers(pixels=(pixels - mean) / std)["image"]
-
-        def read(texts: Sequence[str]):
-            return lambda rows: run.towers(ids=run.tokenizer.batch(texts[rows]).to(run.device))["text"]
-
-        count = len(self.pictures)
-        if not count:
-            return {}
-        image, figures = _embed(see, count), {}
+        image = _embed(lambda rows: run.towers(pixels=run.pixels(torch.from_numpy(self.pictures[rows])))["image"], count)
         for kind, texts in (("long", self.long), ("short", self.short)):
             if all(texts):
-                text = _embed(read(texts), count)
+                text = _embed(lambda rows: run.towers(ids=run.tokenizer.batch(texts[rows]).to(run.device))["text"], count)  # noqa: B023
                 figures[f"{kind} text to image R@1"] = round(100 * recall(retrieval_ranks(text, image), 1), 2)
                 figures[f"{kind} image to text R@1"] = round(100 * recall(retrieval_ranks(image, text), 1), 2)
         run.towers.train(training)
@@ -74,6 +65,6 @@ class Validation:
 
 
 @torch.no_grad()
-def _embed(encode, count: int) -> np.ndarray:
+def _embed(encode: Callable[[slice], Tensor], count: int) -> np.ndarray:
     parts = [encode(slice(first, first + _ROWS)).float().cpu().numpy() for first in range(0, count, _ROWS)]
     return np.concatenate(parts)
