@@ -104,7 +104,8 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             gr.HTML(KEY)
             as_csv = gr.Button("Results as CSV", elem_id="evaluation-csv", elem_classes="quiet-button", size="sm")
             as_json = gr.Button("Results as JSON", elem_id="evaluation-json", elem_classes="quiet-button", size="sm")
-            file = gr.DownloadButton("Results", visible="hidden", elem_id="evaluation-file")
+        # Outside of what is shown later: with its row, it would be shown too.
+        file = gr.DownloadButton("Results", visible="hidden", elem_id="evaluation-file")
     with gr.Column(elem_classes=["sheet"], elem_id="evaluation-plots", visible=False) as plots:
         gr.HTML(PLOTS_HEADING)
         with gr.Row(elem_classes="switches"):

@@ -51,7 +51,7 @@ PLOTS = (
         "The margin: cosine of the right pair less that of its best wrong one. Below 0 the wrong one wins.",
         "margin {}, deciles",
         "share of the pairs (%)",
-        "margin below which they lie",
+        "margin",
         "%{x} % of the pairs have a margin below %{y}",
         percent=False,
     ),

@@ -45,7 +45,7 @@ _LABELS = {
     "linear probe accuracy": Label(_PROBE, "A linear classifier on its picture features is right", 1, True, True),
     "linear probe C": Label(_PROBE, "Inverse strength of that classifier's penalty"),
     "linear probe training pictures": Label(_PROBE, "Pictures the classifier learned from"),
-    "effective length": Label(_LENGTH, "Tokens after which more text helps little (95 % of the best recall)", main=True),
+    "effective length": Label(_LENGTH, "Tokens it takes to come near its best", main=True),
     "temperature": Label(_ALIGNMENT, "Temperature: 1 / logit scale"),
     "mean positive cosine": Label(_ALIGNMENT, "Cosine of a picture and its caption, mean"),
     "mean negative cosine": Label(_ALIGNMENT, "Cosine of a picture and another's caption, mean"),

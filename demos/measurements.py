@@ -110,7 +110,7 @@ class Measurements:
         if isinstance(order, str):
             return ""
         specs = [self.context.spec(name) for name in order.models]
-        small = [bool(spec and spec.embedded) for spec in specs]
+        small = [bool(spec and spec.source in ("embedded", "trained")) for spec in specs]
         words = spell_time(estimate_seconds(order.data, small, order.measures))
         large = "" if all(small) else " A model that does not ship with this page is taken for twenty times as large as ours."
         return f'<p class="hint">Takes {words} on one core, less where it was measured before.{large}</p>'

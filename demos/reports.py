@@ -11,6 +11,7 @@ from typing import Any
 
 from demos.context import Context
 from demos.ranking import FORMULA
+from demos.trained import PREFIX
 from longclip.registry import assets
 
 Figures = dict[str, dict[str, dict[str, Any]]]
@@ -55,19 +56,29 @@ class Report:
 
     def write_json(self) -> str:
         """The figures, as the command prints them."""
-        return json.dumps(self.figures, ensure_ascii=False, indent=1)
+        names = self._names()
+        figures = {data: {names[model]: found for model, found in models.items()} for data, models in self.figures.items()}
+        return json.dumps(figures, ensure_ascii=False, indent=1)
 
     def write_csv(self) -> str:
         """A line a number: set, figure, place on its curve, and a column a model."""
         text = io.StringIO()
         table = csv.writer(text)
-        table.writerow(map(_cell, ("set", "figure", "place", *self.titles)))
+        table.writerow(map(_cell, ("set", "figure", "place", *self._names().values())))
         for data, models in self.figures.items():
             for name in self.names(data):
                 values = [models.get(model, {}).get(name) for model in self.titles]
                 for place, numbers in _by_place(values):
                     table.writerow([_cell(data), _cell(name), place, *numbers])
         return text.getvalue()
+
+    def _names(self) -> dict[str, str]:
+        """The models' names for others to read: by the whole name of a model trained here anybody could use it."""
+        names: dict[str, str] = {}
+        for model in self.titles:
+            name = model.rpartition("/")[0] if model.startswith(PREFIX) else model
+            names[model] = f"{name} (2)" if name in names.values() else name
+        return names
 
 
 def shipped_report(context: Context) -> Report | None:

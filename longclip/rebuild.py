@@ -1,6 +1,6 @@
 """What ships in `assets/`, made in order of dependence, and the manifest that says which file came from which.
 
-picturebook-clip -> picturebook-longclip -> the gallery with both models' embeddings.
+picturebook-clip -> picturebook-longclip -> the gallery with both models' embeddings, and the figures of both.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from .registry import assets
 
 MODELS = {"picturebook-clip": (), "picturebook-longclip": ("models/picturebook-clip",)}
 GALLERY = "gallery"
-STAGES = (*MODELS, GALLERY)
+EVALUATION = "evaluation"
+STAGES = (*MODELS, GALLERY, EVALUATION)
 #: Gallery scenes: independent ones, then families of eight, ordinary and late. Seed 0 is what figures are measured on.
 SCENES, HARD, LATE, SEED = 1000, 15, 15, 1
-MANIFEST = "manifest.json"
+MANIFEST, FIGURES = "manifest.json", "evaluation.json"
 #: What is trained first where a model needs it, in the work folder alone.
 BEFORE = {"picturebook-clip": "picturebook-words"}
 # What a run leaves behind for itself and nobody needs to load the model.
@@ -40,6 +41,8 @@ def rebuild(stages: tuple[str, ...], work: Path, workers: int = 1) -> dict:
         if stage in stages:
             if stage == GALLERY:
                 _make_gallery(folder / GALLERY)
+            elif stage == EVALUATION:
+                _evaluate(folder / FIGURES)
             else:
                 _train(stage, folder / "models" / stage, work / stage, workers)
     made = manifest(folder)
@@ -50,13 +53,15 @@ def rebuild(stages: tuple[str, ...], work: Path, workers: int = 1) -> dict:
 def manifest(folder: Path) -> dict:
     """For each part of the assets: a hash of its files, and the parts it was made from with theirs."""
     sources = {f"models/{name}": made_from for name, made_from in MODELS.items()}
-    sources[GALLERY] = tuple(f"models/{name}" for name in MODELS)
+    sources |= dict.fromkeys((GALLERY, FIGURES), tuple(sources))
     hashes = {part: hash_folder(folder / part) for part in sources}
     return {part: {"sha256": hashes[part], "made_from": {name: hashes[name] for name in sources[part]}} for part in sources}
 
 
 def hash_folder(folder: Path) -> str:
-    """SHA-256 over the names and contents of all files below a folder."""
+    """SHA-256 over the names and contents of all files below a folder; of a file, over its content."""
+    if folder.is_file():
+        return hashlib.sha256(folder.read_bytes()).hexdigest()
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(f"{path.relative_to(folder).as_posix()}\n{path.stat().st_size}\n".encode())
@@ -91,3 +96,16 @@ def _make_gallery(folder: Path) -> None:
     gallery = Gallery.from_folder(folder)
     for name in MODELS:
         gallery.save_embeddings(load(name))
+
+
+def _evaluate(path: Path) -> None:
+    """What `python -m longclip evaluate --data picturebook --json` prints."""
+    from .encoder import load
+    from .evaluation import measure
+    from .evaluation.data import read_sets
+
+    encoders = {name: load(name) for name in MODELS}
+    figures = {
+        data.name: {name: measure(encoder, data) for name, encoder in encoders.items()} for data in read_sets("picturebook")
+    }
+    path.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")

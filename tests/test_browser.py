@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -216,6 +217,24 @@ def test_results_are_saved_as_csv(open_page, book):
     lines = Path(download.value.path()).read_text("utf-8").splitlines()
     assert lines[0].startswith("id,rank picturebook-clip,cosine picturebook-clip,rank picturebook-longclip")
     assert len(lines) == len(book) + 1
+
+
+def test_two_models_are_measured(open_page):
+    page = open_page("?left=picturebook-longclip&right=picturebook-clip")
+    page.get_by_role("tab", name="Evaluate").click()
+    page.wait_for_selector("#measure")
+    assert "Long-CLIP" in page.input_value("#evaluate-left-model input")
+    page.locator("#evaluation-size label").first.click()
+    for measure in ("Zero-shot", "Alignment"):
+        page.locator(".measures label", has_text=measure).click()
+    page.click("#measure")
+    page.wait_for_selector("#evaluation-json")
+    page.wait_for_function("!document.querySelector('#measuring .meter')")
+    assert page.locator("#scoreboard section").count() == 3 and page.locator("#scoreboard td.down").count() >= 3
+    with page.expect_download() as download:
+        page.click("#evaluation-json")
+    figures = json.loads(Path(download.value.path()).read_text("utf-8"))
+    assert figures["late families"]["picturebook-longclip"]["long text to image R@1"] > 0
 
 
 def test_an_empty_caption_gets_a_sentence(open_page):

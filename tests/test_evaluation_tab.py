@@ -120,6 +120,13 @@ def test_reports_are_saved(report, measurements):
         measurements.save_csv(Report())
 
 
+def test_a_saved_report_keeps_the_names_of_trained_models_secret():
+    one, other = "yours:mine/secret", "yours:mine/hidden"
+    saved = Report({one: "yours: mine", other: "yours: mine"}, {"scenes": {one: {"classes": 3}, other: {"classes": 4}}})
+    assert json.loads(saved.write_json()) == {"scenes": {"yours:mine": {"classes": 3}, "yours:mine (2)": {"classes": 4}}}
+    assert saved.write_csv().splitlines() == ["set,figure,place,yours:mine,yours:mine (2)", "scenes,classes,,3,4"]
+
+
 def test_one_model_on_both_sides_is_one_column(measurements):
     found = last(measurements, *form(models=(PAIR[0], PAIR[0])))
     assert list(found["report"].titles) == [PAIR[0]] and "Difference" not in found["board"]

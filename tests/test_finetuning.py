@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -44,10 +45,8 @@ def test_an_image_folder_makes_a_longclip(tmp_path, tiny_clip, pictures, capsys)
     encoder = load(tmp_path / "mine")
     assert encoder.context_length == 248 and encoder.encode_text(["a fox"]).shape == (1, 64)
     assert json.loads((tmp_path / "mine" / "recipe.json").read_text())["pairs"] == 120
-    for form in ("official", "hugging_face"):
-        out = tmp_path / (f"{form}.pt" if form == "official" else form)
-        code = main(["export", str(tmp_path / "mine"), "--format", form, "--out", str(out)])
-        assert code == 0 or "choose" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "mine"), "--format", "hugging_face", "--out", str(tmp_path / "exported")]) == 0
+    assert (tmp_path / "exported" / "model.safetensors").is_file()
 
 
 def test_epochs_give_the_number_of_steps(tmp_path, tiny_clip, pictures):
@@ -77,10 +76,7 @@ def test_bad_data_is_one_sentence(entries, message, tmp_path, tiny_clip, picture
     flags = ("--pictures", pictures, "--steps", 2, "--held-out", 5, "--validate-on", 5, "--components", 8)
     assert run(tiny_clip, data, tmp_path / "out", *flags) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and "Traceback" not in error
-    import re
-
-    assert re.search(message, error)
+    assert "Traceback" not in error and re.search(f"error: .*({message})", error)
 
 
 def test_an_unreadable_folder_is_one_sentence(tmp_path, tiny_clip, capsys):
