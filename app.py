@@ -30,6 +30,12 @@ OTHERS = ", where any <code>hf-hub:owner/name</code> or folder of yours can be t
 # Fonts that the visitor's machine has: a web font would be a request to somebody else.
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+# The address names the tab that is open.
+IN_ADDRESS = """() => {
+  const here = new URL(location.href);
+  here.searchParams.set('tab', '%s');
+  history.replaceState(history.state, '', here);
+}"""
 # Calls that wait at most, over all visitors; more are told that the page is busy.
 QUEUE = 64
 MAX_FILE = "20mb"
@@ -46,8 +52,9 @@ def build(context: Context) -> gr.Blocks:
         gr.HTML(HEADER.format(others="" if context.public else OTHERS))
         with gr.Tabs() as tabs:
             for module in TABS:
-                with gr.Tab(module.TITLE, id=module.NAME):
+                with gr.Tab(module.TITLE, id=module.NAME) as tab:
                     module.build(context, page, selection)
+                tab.select(None, js=IN_ADDRESS % module.NAME, api_visibility="private", show_progress="hidden")
         page.load(open_tab, None, tabs, api_visibility="private", show_progress="hidden")
     return page.queue(max_size=QUEUE)
 
@@ -100,7 +107,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default 7860)")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument(
-        "--public", action="store_true", help="tighter limits and only the models listed, for a page that strangers use"
+        "--public",
+        action=argparse.BooleanOptionalAction,
+        default="SPACE_ID" in os.environ,
+        help="tighter limits and only the models listed, for a page that strangers use (default: on a Space)",
     )
     parser.add_argument("--fine-tune", action="store_true", help="let strangers fine-tune models too, where --public is given")
     chosen = parser.parse_args(arguments)

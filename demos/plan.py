@@ -17,8 +17,8 @@ SMALLEST_BATCH, LARGEST_BATCH = 8, 128
 # Held-out pairs on which recall is measured.
 HELD_OUT = 150
 # Of rates that suit a model of the drawn world, which has little to lose, and one that was trained for months.
-RATE, GENTLE_RATE = 5e-4, 1e-5
-RATES = (1e-3, RATE, 1e-4, GENTLE_RATE, 1e-6)
+RATE, GENTLE_RATE = 1e-4, 1e-5
+RATES = (1e-3, 3e-4, RATE, 3e-5, GENTLE_RATE, 1e-6)
 _NAME = re.compile(r"\w[\w.-]{0,39}")
 
 
@@ -37,7 +37,7 @@ class Plan:
     token_states: float = 0.0
     summary_drop: float = 0.7
     sample: bool = True
-    families: float = 0.5
+    families: float = 0.25
     batch: float = 64
     components: float = 16
     rate: float = RATE
@@ -80,7 +80,7 @@ class Plan:
             subjects=8,
             batch=int(self.batch),
             components=int(self.components),
-            short_weight=0.5,
+            short_details=0.5,
             smoothing=0.05,
             learning_rate=self.rate,
             stored="fp16",
@@ -94,22 +94,27 @@ class Plan:
         except Unavailable as error:
             return f'<p class="notice" role="alert">{visible(str(error))}</p>'
         data = self._data(context)
-        what = f"pairs of {data}" if data else "scenes of the picture book, drawn as they are needed and shown once"
+        what = f"pairs of {data}" if data else "scenes of the picture book, drawn as they are needed"
         sentences = [
-            f"For about {self.minutes:g} minute{'s' if self.minutes != 1 else ''}, {base.title} reads as many {what} as this "
-            f"machine manages, {self.batch:g} at a time, and learns which caption belongs to which picture."
+            f"For about {self.minutes:g} minute{'s' if self.minutes != 1 else ''}, {base.title} is shown {what}: "
+            f"{self.batch:g} at a time, as many as this machine manages, to learn which caption belongs to which picture."
         ]
         if base.context_length and base.context_length <= 77:
             sentences.append("Its 77 text positions are stretched to 248 first.")
         sentences.append(
-            f"Each picture is matched with its long caption, and its {self.components:g} principal components with the summary."
+            f"Each picture is matched with its long caption, and its {self.components:g} principal components with a short "
+            "one: half the time the summary, half the time a few details."
             if self.objective == MATCHING
             else "Each picture is matched with its long caption only."
         )
         if self.families and not data:
-            sentences.append(f"{self.families:.0%} of a batch come in families of one summary: only details tell them apart.")
+            sentences.append(
+                f"{100 * self.families:.0f} % of a batch come in families of one summary: only details tell them apart."
+            )
         if self.summary_drop:
-            sentences.append(f"{self.summary_drop:.0%} of the long captions lose their summary, so that the rest must be read.")
+            sentences.append(
+                f"{100 * self.summary_drop:.0f} % of the long captions lose their summary, so that the rest must be read."
+            )
         return f'<p class="report">{visible(" ".join(sentences + self._extras()))}</p>'
 
     def _data(self, context: Context) -> str:

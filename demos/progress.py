@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from demos.figures import training_figure
@@ -30,15 +29,16 @@ def status(training: Training) -> str:
     if step == steps or training.phase != "Training":
         return _meter(f"{training.phase if training.phase != 'Training' else 'Measuring'} …", f"{step:,} steps taken", None)
     scenes = training.rate * training.recipe.batch
-    facts = f"step {step:,} of {steps:,} · {scenes:,.0f} pairs a second · {_time(training.seconds_left)} left"
+    goal = f"{steps:,}, {steps * training.recipe.batch:,} pairs in all"
+    facts = f"step {step:,} of {goal} · {scenes:,.0f} pairs a second · {_time(training.seconds_left)} left"
     return _meter("Training", facts, step / steps)
 
 
 def figure(training: Training) -> Any:
-    """Losses and recall so far; recall begins with the base's."""
+    """Losses and recall so far; recall begins with that of the stretched base."""
     losses: Lines = {}
     recalls: Lines = {}
-    for step, values in [(0, training.before), *training.rows]:
+    for step, values in [(0, training.stretched), *training.rows]:
         for name, value in values.items():
             if name not in _WATCHED and name not in _RECALLS:
                 losses.setdefault(f"loss: {name}", []).append((step, value))
@@ -57,24 +57,26 @@ def outcome(training: Training, title: str, base: str) -> str:
     return (
         f'<div class="outcome"><p><b>{visible(title)}</b> has seen {steps * batch:,} pairs in {steps:,} steps{early}. '
         "Choose it in the pickers of the other tabs; only you see it, until it has not been used for an hour.</p>"
-        f"{_table(training.before, training.after, base)}"
+        f"{_table(training, base)}"
         f"<p>To keep it, download it, unpack it, and load it with <code>longclip.load(&quot;{name}&quot;)</code>.</p></div>"
     )
 
 
-def _table(before: Mapping[str, float], after: Mapping[str, float], base: str) -> str:
+def _table(training: Training, base: str) -> str:
+    before, stretched, after = training.before, training.stretched, training.after
     rows = "".join(
-        f'<tr><th scope="row">{label}</th><td>{before[name]:.0f} %</td><td>{after[name]:.0f} %</td>'
+        f'<tr><th scope="row">{label}</th><td>{before[name]:.0f} %</td><td>{stretched[name]:.0f} %</td>'
+        f"<td>{after[name]:.0f} %</td>"
         f"{_change(round(after[name] - before[name]))}</tr>"
         for name, label in _RECALLS.items()
         if name in before and name in after
     )
     if not rows:
         return ""
+    heads = "".join(f'<th scope="col">{visible(name)}</th>' for name in (base, "stretched", "now", "change"))
     return (
-        '<table class="figures"><caption>Found first among the held-out pairs</caption><thead><tr><td></td>'
-        f'<th scope="col">{visible(base)}</th><th scope="col">now</th><th scope="col">change</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
+        '<table class="figures"><caption>Found first among the held-out pairs</caption>'
+        f"<thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>"
     )
 
 

@@ -37,8 +37,11 @@ const show = () => {
   const wanted = element.querySelector('[data-address]')?.dataset.address;
   if (!wanted) return;
   const here = new URL(location.href);
-  for (const name of ['tab', 'left', 'right', 'search', 'picture', 'caption']) here.searchParams.delete(name);
-  new URLSearchParams(wanted).forEach((value, name) => here.searchParams.set(name, value));
+  for (const name of ['left', 'right', 'search', 'picture', 'caption']) here.searchParams.delete(name);
+  new URLSearchParams(wanted).forEach((value, name) => {
+    // Another tab may be open: which one it is, the tabs say.
+    if (name !== 'tab' || !here.searchParams.has('tab')) here.searchParams.set(name, value);
+  });
   history.replaceState(history.state, '', here);
 };
 watch('value', show);

@@ -18,8 +18,9 @@ from longclip.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
-# Validations over a run, steps of warm-up at most, and their share of a short run.
-VALIDATIONS, WARMUP, WARMUP_SHARE = 12, 50, 0.1
+# Validations over a run, and steps of warm-up: a tenth of them, within these bounds. AdamW's first steps, taken before it knows
+# the size of the gradients, would undo what the base knows.
+VALIDATIONS, SHORTEST_WARMUP, LONGEST_WARMUP = 12, 20, 50
 # Share of the time that validations leave to training.
 TRAINING_SHARE = 0.93
 # Seconds after which a run that nobody watches ends, and between two steps, in which others may compute.
@@ -42,7 +43,8 @@ class _Left(Exception):
 class Training:
     """A run: what is done, and in the end its folder, or why there is none.
 
-    `rows` are (step, figures) of each step, `before` and `after` recall by name; `session` is whose it is.
+    `rows` are (step, figures) of each step; `before`, `stretched` and `after` are recall by name, of the base, of the base
+    with its positions stretched, and of the model in the end. `session` is whose it is.
     """
 
     recipe: Recipe
@@ -52,6 +54,7 @@ class Training:
     step: int = 0
     rows: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     before: dict[str, float] = field(default_factory=dict)
+    stretched: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
     problem: str = ""
     place: TemporaryDirectory = field(default_factory=lambda: TemporaryDirectory("", "longclip-", ignore_cleanup_errors=True))
@@ -118,16 +121,18 @@ class Training:
 
     def _work(self) -> None:
         from longclip.training.estimate import estimate_steps
-        from longclip.training.finish import finish, measure_base
+        from longclip.training.finish import finish, measure_start
         from longclip.training.loop import Interrupted, train
 
-        self.before = measure_base(self.recipe)
+        self.before = measure_start(replace(self.recipe, stretch="none"))
+        self._go_on("Measuring the base with its positions stretched")
+        self.stretched = measure_start(self.recipe)
         self._go_on("Timing a few steps")
         steps = estimate_steps(self.recipe, TRAINING_SHARE * self.seconds)
         self.recipe = replace(
             self.recipe,
             steps=steps,
-            warmup=max(1, min(WARMUP, int(WARMUP_SHARE * steps))),
+            warmup=min(max(steps // 10, SHORTEST_WARMUP), LONGEST_WARMUP),
             validate_every=max(1, steps // VALIDATIONS),
             save_every=steps,
         )

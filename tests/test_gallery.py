@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import shutil
@@ -9,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import save_file
 
 import longclip
 from longclip.gallery import Gallery, GalleryError
@@ -180,22 +178,6 @@ def test_a_replaced_picture_is_noticed(folder, encoder):
     Image.new("RGB", (24, 24), "red").save(folder / "b.png")
     gallery = Gallery.from_folder(folder)
     assert np.array_equal(gallery.embed(encoder), encoder.encode_image(gallery.pictures))
-
-
-def test_embeddings_stored_for_the_ids_alone_are_read(folder, encoder, monkeypatch):
-    """As the first version of this project stored them, without the captions'."""
-    gallery = Gallery.from_folder(folder)
-    embedded = gallery.embed(encoder)
-    digest = hashlib.sha256("\n".join(gallery.ids).encode()).hexdigest()[:32]
-    (folder / "embeddings").mkdir()
-    origin = {"model": encoder.spec.name, "weights": encoder.fingerprint, "rows": digest}
-    save_file(
-        {"image": embedded.astype(np.float16)}, folder / "embeddings" / f"{encoder.spec.name}.safetensors", metadata=origin
-    )
-    monkeypatch.setattr(encoder, "encode_image", None)
-    again = Gallery.from_folder(folder)
-    assert np.allclose(again.embed(encoder), embedded, atol=1e-3)
-    assert np.allclose(again.embed_captions(encoder), encoder.encode_text(again.captions))
 
 
 def test_a_stored_file_has_the_permissions_of_any_other(folder, encoder):

@@ -1,4 +1,4 @@
-"""A run that stands still: the recall of its base, and the model as it is at the step where it was ended."""
+"""A run that stands still: the recall it begins from, and the model as it is at the step where it was ended."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .run import start
 from .validation import Validation
 
 
-def measure_base(recipe: Recipe) -> dict[str, float]:
-    """Recall at 1 in percent, by name, of a recipe's base on its held-out pairs: not stretched, not trained."""
-    recipe, _, held_out = read_training_data(replace(recipe, stretch="none", steps=recipe.steps or 1))
+def measure_start(recipe: Recipe) -> dict[str, float]:
+    """Recall at 1 in percent, by name, of a recipe's base on its held-out pairs: stretched as the recipe says, not trained."""
+    recipe, _, held_out = read_training_data(replace(recipe, steps=recipe.steps or 1))
     run = start(recipe, Path())
     return Validation(run, held_out).measure(run)
 
