@@ -81,7 +81,7 @@ def time_searches(browser, captions: list[str]) -> dict[str, list[float]]:
     from gradio_client import Client
 
     from demos.context import Context
-    from demos.searches import Searches
+    from demos.retrieval.searches import Searches
     from demos.selection import PICTURE_BOOK, TO_PICTURES, Selection
 
     searches = Searches(Context())

@@ -91,14 +91,14 @@ def context():
 
 @pytest.fixture(scope="session")
 def searches(context):
-    from demos.searches import Searches
+    from demos.retrieval.searches import Searches
 
     return Searches(context)
 
 
 @pytest.fixture(scope="session")
 def choices(context):
-    from demos.choices import Choices
+    from demos.retrieval.choices import Choices
 
     return Choices(context)
 

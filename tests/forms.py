@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from demos.searches import Searches
+from demos.retrieval.searches import Searches
 from demos.selection import PICTURE_BOOK, TO_PICTURES, Selection
 
 PAIR = ("picturebook-clip", "picturebook-longclip")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from forms import PAIR
 
-from demos import cards, reading
-from demos.ranking import Ranking
+from demos.retrieval import cards, reading
+from demos.retrieval.ranking import Ranking
 from demos.selection import TO_PICTURES
 
 

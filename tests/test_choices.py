@@ -5,8 +5,8 @@ from __future__ import annotations
 import gradio as gr
 from forms import PAIR, form
 
-from demos.examples import EXAMPLES, KINDS, example_row, rows_of_kind
-from demos.ranking import look_alikes
+from demos.retrieval.examples import EXAMPLES, KINDS, example_row, rows_of_kind
+from demos.retrieval.ranking import look_alikes
 from demos.selection import TO_PICTURES
 
 

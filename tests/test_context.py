@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from forms import PAIR, form, found
 
-from demos.choices import Choices
 from demos.context import Context, Unavailable
-from demos.searches import Searches
+from demos.pieces import model_terms
+from demos.retrieval.choices import Choices
+from demos.retrieval.searches import Searches
 from longclip import hub
 
 TYPED, COMMIT = "hf-hub:owner/tiny", "0123456789abcdef0123456789abcdef01234567"
@@ -49,9 +50,9 @@ def test_a_model_of_the_hub_is_searched_with(fetched, book):
 
 
 def test_its_terms_are_told_before_it_is_fetched(fetched, choices):
-    terms = choices.describe_model(f"{TYPED}@v1")
+    terms = model_terms(choices.context, f"{TYPED}@v1")
     assert "fetched on first use from <code>hf-hub:owner/tiny@v1</code>" in terms and "licence: <b>see its page</b>" in terms
-    assert choices.describe_model("no such model") == choices.describe_model(None) == ""
+    assert model_terms(choices.context, "no such model") == model_terms(choices.context, None) == ""
     assert fetched == []
 
 
@@ -75,7 +76,7 @@ def test_a_folder_of_this_machine(tiny_model_folder, book):
     context, folder = Context(), tiny_model_folder(77)
     shown = found(Searches(context), *form(book.captions[2], models=(str(folder), PAIR[1])))
     assert "Right picture at rank" in shown["left"] and "left=" not in shown["answer"]
-    assert f"read from <code>{folder}</code>" in Choices(context).describe_model(str(folder))
+    assert f"read from <code>{folder}</code>" in model_terms(context, str(folder))
 
 
 def test_a_file_that_is_no_model_gets_a_sentence(searches, book, tmp_path):
@@ -93,7 +94,7 @@ def test_a_public_page_opens_no_other_model(monkeypatch, public, fetched, name):
     assert public.spec(name) is None and list(public.loading(name)) == [] and public.tokenizer(name) is None
     with pytest.raises(Unavailable, match="is not among the models of this page.$"):
         public.encoder(name)
-    assert Choices(public).describe_model(name) == "" and fetched == []
+    assert model_terms(public, name) == "" and fetched == []
     assert public.spec("openai/ViT-B-32") is not None
 
 

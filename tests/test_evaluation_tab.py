@@ -11,12 +11,12 @@ import pytest
 from forms import PAIR
 
 from demos.context import Unavailable
-from demos.evaluation_figures import PLOTS, TO_IMAGE, curve_figure
-from demos.labels import SETS, describe_figure, describe_set
-from demos.measurements import OWN, Measurements
-from demos.measuring import Data, Step, estimate_seconds
-from demos.reports import Report, shipped_report
-from demos.scoreboard import scoreboard, spell_time
+from demos.evaluation.figures import PLOTS, TO_IMAGE, curve_figure
+from demos.evaluation.labels import SETS, describe_figure, describe_set
+from demos.evaluation.measurements import OWN, Measurements
+from demos.evaluation.measuring import Data, Step, estimate_seconds
+from demos.evaluation.reports import Report, shipped_report
+from demos.evaluation.scoreboard import scoreboard, spell_time
 from demos.selection import PICTURE_BOOK
 from longclip.evaluation import MEASURES, measure
 

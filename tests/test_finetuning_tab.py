@@ -14,11 +14,13 @@ from forms import PAIR, form, found
 
 import app
 import longclip
-from demos import finetuning, trained, trainings
+from demos import trained
 from demos.context import Context, Unavailable
-from demos.finetuning import FineTuning
-from demos.plan import CONTRASTIVE, Plan, command_line
-from demos.searches import Searches
+from demos.finetuning import tab as finetuning
+from demos.finetuning import trainings
+from demos.finetuning.plan import CONTRASTIVE, Plan, command_line
+from demos.finetuning.tab import FineTuning
+from demos.retrieval.searches import Searches
 from longclip.training import estimate, finish
 from longclip.training.recipe import Recipe
 
@@ -31,7 +33,7 @@ def quick(monkeypatch):
     """Three steps, and few held-out scenes."""
     monkeypatch.setattr(estimate, "estimate_steps", lambda recipe, seconds: 3)
     monkeypatch.setattr(finetuning, "LOOK", 0.05)
-    monkeypatch.setattr("demos.plan.HELD_OUT", 12)
+    monkeypatch.setattr("demos.finetuning.plan.HELD_OUT", 12)
 
 
 @pytest.fixture

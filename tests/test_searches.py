@@ -8,12 +8,12 @@ import gradio as gr
 import pytest
 from forms import PAIR, form, found
 
-from demos import cards
 from demos.context import Context, Unavailable
-from demos.examples import EXAMPLES, example_row
-from demos.query import settle
-from demos.ranking import rank_by_sentences
-from demos.searches import Searches
+from demos.retrieval import cards
+from demos.retrieval.examples import EXAMPLES, example_row
+from demos.retrieval.query import settle
+from demos.retrieval.ranking import rank_by_sentences
+from demos.retrieval.searches import Searches
 from demos.selection import PICTURE_BOOK, TO_CAPTIONS, Selection
 from longclip.retrieval import retrieval_ranks
 

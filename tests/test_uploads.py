@@ -10,8 +10,8 @@ from forms import form, found
 from pictures import hollow_png, picture_file
 from PIL import Image
 
-from demos import cards, panels, uploads
-from demos.query import MINE
+from demos.retrieval import cards, panels, uploads
+from demos.retrieval.query import MINE
 from demos.selection import TO_CAPTIONS, Selection
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from demos.choices import Choices, show_inputs
 from demos.context import Context
-from demos.examples import EVERY, EXAMPLES, KINDS
-from demos.panels import CURVE_HEADING, KEY, model_label
-from demos.query import MINE
-from demos.searches import TAB, Searches
+from demos.pieces import model_label, model_terms
+from demos.retrieval.choices import Choices, show_inputs
+from demos.retrieval.examples import EVERY, EXAMPLES, KINDS
+from demos.retrieval.panels import CURVE_HEADING, KEY
+from demos.retrieval.query import MINE
+from demos.retrieval.searches import TAB, Searches
 from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
 
 NAME, TITLE = TAB, "Long-text retrieval"
@@ -115,7 +116,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                     allow_custom_value=not context.public,
                     elem_id=f"{side}-model",
                 )
-                terms = gr.HTML(choices.describe_model(name))
+                terms = gr.HTML(model_terms(context, name))
                 read = gr.HTML()
                 ranked = gr.HTML(elem_id=f"{side}-ranking", js_on_load=PICKS)
                 sides.append({"picker": picker, "terms": terms, "read": read, "ranked": ranked})
@@ -162,7 +163,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         run_on(picked.then)
     run_on(answer.select(choices.forget_picture, selection, fields, **private).then)
     for picker, term in zip(pickers, terms, strict=True):
-        run_on(picker.input(choices.describe_model, picker, term, **private).then)
+        run_on(picker.input(partial(model_terms, context), picker, term, **private).then)
     query, own = [selection, report, query_file], [selection, report]
     for files, handler, outputs in ((query_file, choices.take_picture, query), (own_files, choices.take_gallery, own)):
         run_on(gr.on([files.upload, files.clear], handler, [files, selection], outputs, **private).then)

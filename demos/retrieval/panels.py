@@ -1,14 +1,13 @@
-"""HTML around the results: the right answer, what a model is, reports, headings."""
+"""HTML around the results: the right answer, reports, headings."""
 
 from __future__ import annotations
 
 from html import escape
 
-from demos.cards import picture_tag
-from demos.reading import visible
+from demos.pieces import visible
+from demos.retrieval.cards import picture_tag
 from demos.selection import TO_PICTURES, Selection
 from longclip.gallery import Gallery
-from longclip.registry import ModelSpec
 
 CURVE_HEADING = (
     "<h2>How much of the caption does each model need?</h2>"
@@ -26,24 +25,6 @@ _LINK = '<button type="button" class="quiet" data-copy>Copy link</button>'
 _CLEAR = '<button type="button" class="quiet" data-clear>Forget it</button>'
 # Of a report on skipped files, this many are named.
 _NAMED = 5
-
-
-def model_label(spec: ModelSpec) -> str:
-    """A model in a picker."""
-    length = f" · {spec.context_length} tokens" if spec.context_length else ""
-    return f"{spec.title}{length}{'' if spec.source != 'hub' else ' · needs download'}"
-
-
-def model_terms(spec: ModelSpec) -> str:
-    """What a model is, where it comes from and what one may do with it."""
-    licence = f"licence: <b>{visible(spec.licence)}</b>" if spec.source == "hub" else f"licence: {visible(spec.licence)}"
-    origin = {
-        "hub": f"fetched on first use from <code>{visible(spec.location)}</code>",
-        "local": f"read from <code>{visible(spec.location)}</code>",
-        "embedded": "ships with this page",
-        "trained": "only you see it, for an hour after its last use",
-    }[spec.source]
-    return f'<p class="terms">{visible(spec.note or spec.family or "not listed here")} · {licence} · {origin}</p>'
 
 
 def answer_panel(selection: Selection, gallery: Gallery, row: int | None, address: str) -> str:
@@ -74,8 +55,3 @@ def upload_report(gallery: Gallery) -> str:
     more = len(gallery.skipped) - _NAMED
     rest = f"<li>and {more:,} more</li>" if more > 0 else ""
     return f'<div class="report" role="status"><p>{taken} Left out:</p><ul>{items}{rest}</ul></div>'
-
-
-def note(sentence: str) -> str:
-    """One sentence to the visitor, or nothing."""
-    return f'<p class="notice" role="alert">{visible(sentence)}</p>' if sentence else ""

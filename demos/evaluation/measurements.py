@@ -11,13 +11,13 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
-from demos import panels
 from demos.context import Context, Unavailable
-from demos.evaluation_figures import PLOTS, TO_IMAGE, TO_TEXT, curve_figure
-from demos.labels import describe_set
-from demos.measuring import Data, Measuring, Step, cost, estimate_seconds
-from demos.reports import Report
-from demos.scoreboard import progress, scoreboard, spell_time
+from demos.evaluation.figures import PLOTS, TO_IMAGE, TO_TEXT, curve_figure
+from demos.evaluation.labels import describe_set
+from demos.evaluation.measuring import Data, Measuring, Step, cost, estimate_seconds
+from demos.evaluation.reports import Report
+from demos.evaluation.scoreboard import progress, scoreboard, spell_time
+from demos.pieces import note
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.evaluation import MEASURES, skipped
 
@@ -78,7 +78,7 @@ class Measurements:
         """Measures set by set, both models on each, and shows every figure as soon as it is there."""
         order = self._order(*form)
         if isinstance(order, str):
-            yield self._shown(panels.note(order), gr.skip(), gr.skip())
+            yield self._shown(note(order), gr.skip(), gr.skip())
             return
         problems: list[str] = []
         report = Report()
@@ -96,13 +96,13 @@ class Measurements:
                 yield self._shown(status, board, news or gr.skip(), busy=True)
         except Unavailable as error:
             problems.append(str(error))
-        sentences = "".join(panels.note(problem) for problem in dict.fromkeys(problems))
+        sentences = "".join(note(problem) for problem in dict.fromkeys(problems))
         yield self._shown(sentences, scoreboard(report), report)
 
     def stop(self, report: Report) -> list[Update]:
         """What is shown once the visitor no longer waits."""
         sentence = "Stopped. What was measured is kept: measure again to go on."
-        return self._shown(panels.note(sentence), scoreboard(report), gr.skip())
+        return self._shown(note(sentence), scoreboard(report), gr.skip())
 
     def estimate(self, *form: Any) -> str:
         """How long measuring will take, in plain words."""

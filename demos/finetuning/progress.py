@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from demos.figures import training_figure
-from demos.reading import visible
-from demos.trainings import Training
+from demos.finetuning.figures import training_figure
+from demos.finetuning.trainings import Training
+from demos.pieces import visible
 
 # Figures that are no losses.
 _WATCHED = ("positive cosine", "negative cosine", "temperature")

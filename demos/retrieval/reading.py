@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from html import escape
 
+from demos.pieces import visible
 from longclip.registry import ModelSpec
 
 # Of each part of a text, what is read and what is not, this many characters are shown.
 SHOWN = 2500
-# Control characters become their visible pictures; marks that reverse the direction of the page's text, a placeholder.
-_VISIBLE = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
-_VISIBLE |= dict.fromkeys((*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD)
-_VISIBLE |= dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
-
-
-def visible(text: str) -> str:
-    """Any text, safe inside HTML."""
-    return escape(text.translate(_VISIBLE))
 
 
 def reading(spec: ModelSpec, text: str, tokens: object | None, words: Iterable[object] = ()) -> str:

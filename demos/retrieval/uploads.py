@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from demos.cards import THUMBNAIL
+from demos.retrieval.cards import THUMBNAIL
 from longclip.gallery import Gallery
 from longclip.images import ImageError, open_image
 

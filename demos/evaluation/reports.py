@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from demos.context import Context
-from demos.ranking import FORMULA
+from demos.pieces import table_cell
 from demos.trained import PREFIX
 from longclip.registry import assets
 
@@ -101,4 +101,4 @@ def _by_place(values: list[Any]) -> Iterator[tuple[str, list[Any]]]:
 
 def _cell(word: str) -> str:
     """A word that no spreadsheet takes for a formula."""
-    return "'" + word if word.startswith(FORMULA) else word
+    return table_cell(word)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from demos.choices import Choices
 from demos.context import Context
-from demos.evaluation_figures import PLOTS, TO_IMAGE, TO_TEXT
-from demos.measurements import OWN, Measurements
-from demos.panels import model_label
-from demos.reports import Report, shipped_report
-from demos.scoreboard import KEY, scoreboard
+from demos.evaluation.figures import PLOTS, TO_IMAGE, TO_TEXT
+from demos.evaluation.measurements import OWN, Measurements
+from demos.evaluation.reports import Report, shipped_report
+from demos.evaluation.scoreboard import KEY, scoreboard
+from demos.pieces import model_label, model_terms
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.evaluation import CHEAP, MEASURES
 
@@ -32,7 +32,7 @@ DEFAULT_SIZE = 100
 def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     """Adds the tab's components to the block that is open, and its events to the page."""
     fresh = Selection()
-    choices, measurements = Choices(context), Measurements(context)
+    measurements = Measurements(context)
     models = [(model_label(spec), spec.name) for spec in context.models.values()]
     report = gr.State(Report(), time_to_live=3600)
     if shipped := shipped_report(context):
@@ -54,7 +54,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                         elem_id=f"evaluate-{side}-model",
                     )
                     pickers.append(picker)
-                    terms.append(gr.HTML(choices.describe_model(name)))
+                    terms.append(gr.HTML(model_terms(context, name)))
         with gr.Row(elem_classes="switches"):
             data = gr.Radio(
                 [("The picture book", PICTURE_BOOK), ("Data of my own", OWN)],
@@ -135,7 +135,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     data.input(lambda choice: gr.update(visible=choice == OWN), data, path, **private)
     selection.change(lambda chosen: list(chosen.models), selection, pickers, **private)
     for picker, term in zip(pickers, terms, strict=True):
-        picker.change(choices.describe_model, picker, term, **private)
+        picker.change(partial(model_terms, context), picker, term, **private)
     gr.on([field.change for field in form], measurements.estimate, form, estimate, **private)
     for button, save in ((as_csv, measurements.save_csv), (as_json, measurements.save_json)):
         button.click(save, report, file, **private).success(None, js=DOWNLOAD, **private)

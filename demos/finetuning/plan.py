@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass, fields
 
 from demos.context import Context, Unavailable
-from demos.reading import visible
+from demos.pieces import visible
 from longclip.registry import ModelSpec
 from longclip.training.recipe import PICTURE_BOOK, Recipe
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from demos.context import Context, Unavailable
-from demos.ranking import right_row
+from demos.retrieval.ranking import right_row
 from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
 from longclip.gallery import Gallery
 

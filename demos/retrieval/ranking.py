@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from demos.context import Context, Unavailable
+from demos.pieces import table_cell
 from demos.selection import TO_PICTURES, Selection
 from longclip.gallery import Gallery, GalleryError
 from longclip.retrieval import ranks
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 MOST_POINTS = 16
 # Cosines that differ by less are equal: matrix products round differently from place to place.
 ROUNDING = 1e-6
-# Cells that begin with one of these are formulas to a spreadsheet.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def write_csv(gallery: Gallery, rankings: Sequence[Ranking | None], right: int |
     for row in known[0].order if known else ():
         values = [v for ranking in known for v in (int(ranking.ranks[row]), f"{ranking.scores[row]:.6f}")]
         words = (gallery.ids[row], gallery.metadata[row].get("family") or "", gallery.captions[row])
-        name, family, caption = ("'" + word if word.startswith(FORMULA) else word for word in words)
+        name, family, caption = map(table_cell, words)
         table.writerow([name, *values, int(row == right), family, caption])
     return text.getvalue()
 

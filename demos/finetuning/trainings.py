@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Lock, Thread, get_native_id
 
-from demos.plan import command_line
+from demos.finetuning.plan import command_line
 from longclip.training.recipe import Recipe
 
 log = logging.getLogger(__name__)

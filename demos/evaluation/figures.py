@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from demos.evaluation.reports import Report
 from demos.figures import AXIS, GREY, LOOK, STYLES
-from demos.reports import Report
 
 Curves = Sequence[tuple[str, dict[float, float]]]
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import gradio as gr
 
-from demos import panels
-from demos.cards import grid
 from demos.context import Context, Unavailable
-from demos.examples import EVERY, EXAMPLES, KINDS, example_row, random_rows
-from demos.query import MINE, picture_book, settle
+from demos.pieces import model_terms, note
+from demos.retrieval import panels
+from demos.retrieval.cards import grid
+from demos.retrieval.examples import EVERY, EXAMPLES, KINDS, example_row, random_rows
+from demos.retrieval.query import MINE, picture_book, settle
+from demos.retrieval.uploads import MOST, MOST_PUBLIC, read_uploads
 from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
-from demos.uploads import MOST, MOST_PUBLIC, read_uploads
 from longclip.gallery import Gallery, GalleryError
 from longclip.registry import HUB_PREFIX
 
@@ -44,7 +45,7 @@ class Choices:
             row = book.index(selection.picture) if known else example_row(book, EXAMPLES[0])
             if known or not selection.caption:
                 selection = selection.changed(picture=book.ids[row], caption=selection.caption or book.captions[row])
-        return [*_fields(selection), *selection.models, *map(self.describe_model, selection.models)]
+        return [*_fields(selection), *selection.models, *(model_terms(self.context, name) for name in selection.models)]
 
     def pick_example(self, number: int, *form: Any) -> list[Any]:
         """Takes the scene of an example button."""
@@ -89,7 +90,7 @@ class Choices:
             if gallery is not None and len(gallery):
                 yield [selection.changed(upload=self.context.keep(gallery)), "", gr.skip()]
             elif gallery is not None:
-                yield [selection.changed(upload=None), panels.note(" ".join(gallery.skipped)), None]
+                yield [selection.changed(upload=None), note(" ".join(gallery.skipped)), None]
 
     def take_gallery(self, files: list[str] | None, selection: Selection) -> Iterator[list[Any]]:
         """Makes a gallery of the visitor's own pictures (no files: none): the selection, and a report."""
@@ -107,11 +108,6 @@ class Choices:
         """Scenes to pick from."""
         book = picture_book(self.context)
         return grid(book, random_rows(book, kind if kind in KINDS else EVERY, BROWSED)) if len(book) else ""
-
-    def describe_model(self, name: str | None) -> str:
-        """What a model is and what one may do with it."""
-        spec = self.context.spec((name or "").strip())
-        return panels.model_terms(spec) if spec else ""
 
     def _take(self, selection: Selection, book: Gallery, row: int | None, short: bool = False) -> list[Any]:
         if row is None:

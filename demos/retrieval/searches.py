@@ -12,13 +12,14 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
-from demos import panels
-from demos.cards import Results, is_waiting, notice, ranked_cards, waiting
 from demos.context import Context, Unavailable
-from demos.figures import rank_figure
-from demos.query import find_problem, longest_caption, picture_book, settle
-from demos.ranking import Point, Ranking, look_alikes, rank_by_sentences, rank_gallery, right_row, write_csv
-from demos.reading import reading
+from demos.pieces import note
+from demos.retrieval import panels
+from demos.retrieval.cards import Results, is_waiting, notice, ranked_cards, waiting
+from demos.retrieval.figures import rank_figure
+from demos.retrieval.query import find_problem, longest_caption, picture_book, settle
+from demos.retrieval.ranking import Point, Ranking, look_alikes, rank_by_sentences, rank_gallery, right_row, write_csv
+from demos.retrieval.reading import reading
 from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
 from longclip.registry import ModelSpec
 
@@ -51,7 +52,7 @@ class Searches:
         selection = settle(self.context, selection, caption, left, right, search, choice)
         turn = self._begin(request)
         if problem := find_problem(self.context, selection):
-            yield self._found(selection, panels.note(problem), ["", ""])
+            yield self._found(selection, note(problem), ["", ""])
             return
         pending: dict[int, Iterator[str]] = {side: self._prepare(selection, name) for side, name in enumerate(selection.models)}
         answers: list[Ranking | str] = ["", ""]

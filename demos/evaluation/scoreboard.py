@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from itertools import groupby
 
-from demos.labels import Label, describe_figure, describe_set
-from demos.reading import visible
-from demos.reports import Report
+from demos.evaluation.labels import Label, describe_figure, describe_set
+from demos.evaluation.reports import Report
+from demos.pieces import visible
 
 KEY = (
     '<p class="key"><span><b class="u">▲ blue</b> the right model does better</span>'

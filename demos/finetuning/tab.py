@@ -8,10 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from demos import panels, progress
 from demos.context import Context, Unavailable
-from demos.panels import model_label
-from demos.plan import (
+from demos.finetuning import progress
+from demos.finetuning.plan import (
     CONTRASTIVE,
     GENTLE_RATE,
     LARGEST_BATCH,
@@ -23,8 +22,8 @@ from demos.plan import (
     SMALLEST_BATCH,
     Plan,
 )
-from demos.reading import visible
-from demos.trainings import Busy, Training, Trainings
+from demos.finetuning.trainings import Busy, Training, Trainings
+from demos.pieces import model_label, note, visible
 
 NAME, TITLE = "fine-tune", "Fine-tune"
 # Seconds between two looks at a training.
@@ -70,14 +69,14 @@ class FineTuning:
             self.context.encoder(base)
             training = self.trainings.start(recipe, 60 * plan.minutes, request.session_hash or "")
         except (ValueError, Unavailable, Busy) as error:
-            yield _shown(panels.note(str(error)))
+            yield _shown(note(str(error)))
             return
         try:
             yield from self._watch(training)
         finally:
             training.leave()
         if training.problem:
-            yield _shown(panels.note(training.problem))
+            yield _shown(note(training.problem))
             return
         spec = plan.find_base(self.context)
         self.context.drop_trained()

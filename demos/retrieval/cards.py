@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
 
-from demos.ranking import Ranking
-from demos.reading import visible
+from demos.pieces import visible
+from demos.retrieval.ranking import Ranking
 from demos.selection import TO_PICTURES
 from longclip.gallery import Gallery
 

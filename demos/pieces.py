@@ -1,0 +1,54 @@
+"""What all tabs write into the page: text made safe, a model by name and terms, one sentence to the visitor."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from longclip.registry import ModelSpec
+
+if TYPE_CHECKING:
+    from demos.context import Context
+
+# Control characters become their visible pictures; marks that reverse the direction of the page's text, a placeholder.
+_VISIBLE = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
+_VISIBLE |= dict.fromkeys((*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD)
+_VISIBLE |= dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
+# What a spreadsheet would run as a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def visible(text: str) -> str:
+    """Any text, safe inside HTML."""
+    return escape(text.translate(_VISIBLE))
+
+
+def note(sentence: str) -> str:
+    """One sentence to the visitor, or nothing."""
+    return f'<p class="notice" role="alert">{visible(sentence)}</p>' if sentence else ""
+
+
+def table_cell(text: str) -> str:
+    """Any text as a cell of a CSV file: one that a spreadsheet would take for a formula is marked as text."""
+    return "'" + text if text.startswith(_FORMULA) else text
+
+
+def model_label(spec: ModelSpec) -> str:
+    """A model in a picker."""
+    length = f" · {spec.context_length} tokens" if spec.context_length else ""
+    return f"{spec.title}{length}{'' if spec.source != 'hub' else ' · needs download'}"
+
+
+def model_terms(context: Context, name: str | None) -> str:
+    """What a model is, where it comes from and what one may do with it; nothing for a name that is no model's."""
+    spec = context.spec((name or "").strip())
+    if spec is None:
+        return ""
+    licence = f"licence: <b>{visible(spec.licence)}</b>" if spec.source == "hub" else f"licence: {visible(spec.licence)}"
+    origin = {
+        "hub": f"fetched on first use from <code>{visible(spec.location)}</code>",
+        "local": f"read from <code>{visible(spec.location)}</code>",
+        "embedded": "ships with this page",
+        "trained": "only you see it, for an hour after its last use",
+    }[spec.source]
+    return f'<p class="terms">{visible(spec.note or spec.family or "not listed here")} · {licence} · {origin}</p>'
