@@ -30,8 +30,10 @@ OTHERS = ", where any <code>hf-hub:owner/name</code> or folder of yours can be t
 # Fonts that the visitor's machine has: a web font would be a request to somebody else.
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
-# The address names the tab that is open.
+# The address names the tab that is open; not before the one it asks for is: the first tab is selected ahead of that.
+OPENED = "() => { window.longclipOpened = true; }"
 IN_ADDRESS = """() => {
+  if (!window.longclipOpened) return;
   const here = new URL(location.href);
   here.searchParams.set('tab', '%s');
   history.replaceState(history.state, '', here);
@@ -55,7 +57,8 @@ def build(context: Context) -> gr.Blocks:
                 with gr.Tab(module.TITLE, id=module.NAME) as tab:
                     module.build(context, page, selection)
                 tab.select(None, js=IN_ADDRESS % module.NAME, api_visibility="private", show_progress="hidden")
-        page.load(open_tab, None, tabs, api_visibility="private", show_progress="hidden")
+        opened = page.load(open_tab, None, tabs, api_visibility="private", show_progress="hidden")
+        opened.then(None, js=OPENED, api_visibility="private", show_progress="hidden")
     return page.queue(max_size=QUEUE)
 
 

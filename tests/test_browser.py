@@ -153,6 +153,17 @@ def test_a_link_opens_what_it_names(open_page, book, scene):
     assert "Picture book Long-CLIP" in page.input_value("#left-model input")
 
 
+def test_an_address_opens_its_tab_and_follows_the_tabs(browser, address):
+    page = browser.new_page()
+    page.set_default_timeout(SECONDS)
+    page.goto(address + "?tab=evaluate")
+    page.wait_for_selector("text=Measure it yourself")
+    page.wait_for_url("**tab=evaluate*picture=*")
+    page.get_by_role("tab", name="Long-text retrieval").click()
+    page.wait_for_url("**tab=retrieval*")
+    page.close()
+
+
 def test_a_model_that_cannot_be_fetched_leaves_the_other_side_working(open_page):
     page = open_page()
     page.click("#left-model input")
