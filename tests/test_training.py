@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,11 +87,34 @@ def started(tmp_path, tiny_clip):
     process.wait()
 
 
+def children(pid: int) -> list[int]:
+    """The processes whose parent this is: the second field behind the command's name in parentheses."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(path.parent.name))
+    return found
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether none of these processes runs within ten seconds."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if not any(Path(f"/proc/{pid}/cmdline").is_file() and Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids):
+            return True
+        time.sleep(0.1)
+    return False
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_killed_run_goes_on_to_the_same_weights(started, tmp_path, tiny_clip):
     process, folder = started
+    workers = children(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    assert workers and gone(workers), "workers end with the run"
     step = state.load_state(folder)["step"]
     recipe = Recipe(**json.loads(state.load_state(folder)["recipe"]))
     report = lambda at, values: at < step + 2  # noqa: E731

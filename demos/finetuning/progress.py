@@ -38,7 +38,10 @@ def figure(training: Training) -> Any:
     """Losses and recall so far; recall begins with that of the stretched base."""
     losses: Lines = {}
     recalls: Lines = {}
-    for step, values in [(0, training.stretched), *training.rows]:
+    over = training.over.is_set()
+    # A run that was ended early is measured once more, after its last step.
+    ended = [(training.step, training.after)] if over and training.step < training.recipe.steps else []
+    for step, values in [(0, training.stretched), *training.rows, *ended]:
         for name, value in values.items():
             if name not in _WATCHED and name not in _RECALLS:
                 losses.setdefault(f"loss: {name}", []).append((step, value))
@@ -46,7 +49,7 @@ def figure(training: Training) -> Any:
             ways = [value for name, value in values.items() if name in _RECALLS and name.startswith(kind)]
             if ways:
                 recalls.setdefault(title, []).append((step, sum(ways) / len(ways)))
-    return training_figure(losses, recalls, training.recipe.steps)
+    return training_figure(losses, recalls, training.step if over else training.recipe.steps)
 
 
 def outcome(training: Training, title: str, base: str) -> str:

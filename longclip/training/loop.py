@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ from .validation import Validation
 
 LOG = "log.jsonl"
 _LOG_EVERY = 10
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 Report = Callable[[int, dict[str, float]], bool]
 """Called with the step and the figures of it; returning False ends the run, its state saved."""
@@ -120,8 +123,22 @@ def _loader(run: Run, data: PairData | None, workers: int) -> DataLoader:
     recipe = run.recipe
     numbers = range(run.step * recipe.accumulate, recipe.steps * recipe.accumulate)
     return DataLoader(
-        make_batches(run, data), None, sampler=numbers, num_workers=workers, prefetch_factor=4 if workers else None
+        make_batches(run, data),
+        None,
+        sampler=numbers,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_follow_parent,
     )
+
+
+def _follow_parent(number: int) -> None:
+    """In a worker: signals are the main process's to answer, and where that is killed, the worker ends as well."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        # A worker that waits to hand over a batch would never notice that nobody takes it any more.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _counted(batches: Iterator[Batch], skips: Skips) -> Iterator[Batch]:
