@@ -15,7 +15,7 @@ MATCHING, CONTRASTIVE = "primary-component", "contrastive"
 SHORTEST, LONGEST = 1, 30
 SMALLEST_BATCH, LARGEST_BATCH = 8, 128
 # Held-out pairs on which recall is measured.
-HELD_OUT = 150
+HELD_OUT = 120
 # Of rates that suit a model of the drawn world, which has little to lose, and one that was trained for months.
 RATE, GENTLE_RATE = 1e-4, 1e-5
 RATES = (1e-3, 3e-4, RATE, 3e-5, GENTLE_RATE, 1e-6)

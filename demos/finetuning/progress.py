@@ -13,10 +13,12 @@ _WATCHED = ("positive cosine", "negative cosine", "temperature")
 _RECALLS = {
     "long text to image R@1": "long caption → picture",
     "long image to text R@1": "picture → long caption",
+    "details text to image R@1": "all but its summary → picture",
+    "details image to text R@1": "picture → all but its summary",
     "short text to image R@1": "summary → picture",
     "short image to text R@1": "picture → summary",
 }
-_BOTH_WAYS = {"long captions": "long", "summaries": "short"}
+_BOTH_WAYS = {"long captions": "long", "without their summaries": "details", "summaries only": "short"}
 
 Lines = dict[str, list[tuple[int, float]]]
 

@@ -16,6 +16,7 @@ from ..data.pairs import PairData
 from ..images import ImageError
 from ..picturebook.pages import draw_pages
 from ..retrieval import recall, retrieval_ranks
+from ..sentences import split_sentences
 from .pairs import see
 from .recipe import PICTURE_BOOK
 
@@ -28,7 +29,8 @@ _ROWS = 64
 
 
 class Validation:
-    """Held-out pictures, uint8 [n, 3, height, width], with their long and short captions."""
+    """Held-out pictures, uint8 [n, 3, height, width], with their long and short captions, and the long ones' details: all but
+    their first sentence, of which DeBias-CLIP (arXiv 2602.22419) found that a model may read nothing else."""
 
     def __init__(self, run: Run, held_out: PairData | None) -> None:
         recipe = run.recipe
@@ -45,6 +47,7 @@ class Validation:
                     long, first = policy.draw(pair, Random(0))
                     self.long.append(long)
                     self.short.append(pair.short or first)
+        self.details = [_without_summary(text) for text in self.long]
         self.pictures = np.stack(pictures) if pictures else np.empty((0, 3, *run.look.size), dtype=np.uint8)
 
     def measure(self, run: Run) -> dict[str, float]:
@@ -55,13 +58,20 @@ class Validation:
         training = run.towers.training
         run.towers.eval()
         image = _embed(lambda rows: run.towers(pixels=run.pixels(torch.from_numpy(self.pictures[rows])))["image"], count)
-        for kind, texts in (("long", self.long), ("short", self.short)):
-            if all(texts):
+        details = self.details if self.details != self.long else []
+        for kind, texts in (("long", self.long), ("details", details), ("short", self.short)):
+            if texts and all(texts):
                 text = _embed(lambda rows: run.towers(ids=run.tokenizer.batch(texts[rows]).to(run.device))["text"], count)  # noqa: B023
                 figures[f"{kind} text to image R@1"] = round(100 * recall(retrieval_ranks(text, image), 1), 2)
                 figures[f"{kind} image to text R@1"] = round(100 * recall(retrieval_ranks(image, text), 1), 2)
         run.towers.train(training)
         return figures
+
+
+def _without_summary(text: str) -> str:
+    """A caption from its second sentence on; all of it where it has but one."""
+    spans = split_sentences(text)
+    return text[spans[1][0] :] if len(spans) > 1 else text
 
 
 @torch.no_grad()
