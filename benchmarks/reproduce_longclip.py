@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.arms import Arm, format_table, run_arms
-from longclip.evaluation.data import read_sets
+from longclip.evaluation.data import EvaluationSet, read_sets
 from longclip.evaluation.measures import measure
 from longclip.training.recipe import Recipe
 
@@ -62,10 +62,10 @@ def arms(steps: int) -> list[Arm]:
     ]
 
 
-def measure_model(encoder, scenes: int, families: int) -> dict:
+def measure_model(encoder, sets: list[EvaluationSet]) -> dict:
     """The figures of a model by set and name."""
     figures = {}
-    for data in read_sets("picturebook", 0, scenes, families):
+    for data in sets:
         wanted = ("retrieval",) if data.families else ("retrieval", "zeroshot", "length")
         figures |= {f"{data.name} {name}": value for name, value in measure(encoder, data, wanted).items()}
     return figures
@@ -96,8 +96,10 @@ def main() -> None:
     arguments = parser.parse_args()
     from longclip.encoder import load
 
+    sets = read_sets("picturebook", 0, arguments.scenes, arguments.families)
+
     def measured(encoder) -> dict:
-        return measure_model(encoder, arguments.scenes, arguments.families)
+        return measure_model(encoder, sets)
 
     def show(found: dict) -> None:
         if not arguments.json:

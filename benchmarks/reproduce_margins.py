@@ -14,12 +14,13 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.arms import Arm, format_table, run_arms
-from longclip.evaluation.data import read_sets
+from longclip.evaluation.data import EvaluationSet, read_sets
 from longclip.evaluation.measures import measure
 from longclip.training.recipe import read_recipe
 
@@ -48,10 +49,9 @@ def arms(steps: int, base: Path) -> list[Arm]:
     return [*regularised, Arm("square loss", "in place of the contrastive one", replace(plain, objective="square"))]
 
 
-def measure_model(encoder, scenes: int) -> dict:
+def measure_model(encoder, sets: dict[str, EvaluationSet]) -> dict:
     figures = {}
-    for name, split in SPLITS.items():
-        scene_set = read_sets("picturebook", 0, scenes, 0, split)[0]
+    for name, scene_set in sets.items():
         short = replace(scene_set, long=scene_set.short)
         found = measure(encoder, scene_set, ("retrieval", "zeroshot", "probe")) | measure(encoder, short, ("alignment",))
         figures |= {f"{name} {figure}": value for figure, value in found.items()}
@@ -72,6 +72,9 @@ def main() -> None:
     if not (arguments.words / "recipe.json").is_file():
         train(read_recipe(WORDS), arguments.words, command=f"python -m longclip train {WORDS}")
 
+    drawn = {name: read_sets("picturebook", 0, arguments.scenes, 0, split)[0] for name, split in SPLITS.items()}
+    sets = {name: replace(data, training=cache(data.training)) for name, data in drawn.items()}
+
     def show(found: dict) -> None:
         if not arguments.json:
             print("\n" + format_table(found, COLUMNS), flush=True)
@@ -80,7 +83,7 @@ def main() -> None:
         arms(arguments.steps, arguments.words),
         range(arguments.seeds),
         arguments.out,
-        lambda encoder: measure_model(encoder, arguments.scenes),
+        lambda encoder: measure_model(encoder, sets),
         show,
     )
     print(json.dumps({"steps": arguments.steps, "arms": found}))
