@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
+from types import ModuleType
 
 from longclip import __version__
 from longclip.hub import HubError
 
-# Each is the module of that name in longclip.commands.
-COMMANDS = ("info", "encode", "export", "picturebook", "train", "evaluate", "rebuild")
+# Each is the module of that name in longclip.commands, with "_" for "-".
+COMMANDS = ("info", "encode", "export", "picturebook", "train", "train-diffusion", "evaluate", "rebuild")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     args = _parser(arguments[:1]).parse_args(arguments)
     try:
-        return import_module(f"longclip.commands.{args.command}").run(args)
+        return _module(args.command).run(args)
     except (ValueError, HubError, FileNotFoundError, FileExistsError, PermissionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -33,11 +34,15 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in [name for name in COMMANDS if name in chosen] or COMMANDS:
-        module = import_module(f"longclip.commands.{name}")
+        module = _module(name)
         command = commands.add_parser(name, help=module.HELP, description=module.__doc__)
         module.add_arguments(command)
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(f"longclip.commands.{command.replace('-', '_')}")
 
 
 if __name__ == "__main__":

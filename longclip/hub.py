@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from longclip.registry import ModelSpec, resolve
+from longclip.registry import HUB_PREFIX, ModelSpec, resolve
 
 Progress = Callable[[int, int, str], None]
 """Called with the bytes that have arrived, the bytes there are in all (0 where unknown), and the file's name."""
 
+Choice = Callable[[ModelSpec, set[str]], tuple[str, ...]]
+"""The files to fetch, of those that a repository has. Raises HubError where it lacks what is wanted."""
+
 # A server that does not answer within this many seconds is taken for absent.
 TIMEOUT = 5.0
+_INDEX = "model_index.json"
+_FULL_WEIGHTS = re.compile(r"(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetensors")
 # What is fetched of a repository whose files no spec names: the first kind of which all are there, and its extras.
 _KINDS = (
     ("open_clip_config.json", "open_clip_model.safetensors"),
@@ -58,10 +65,13 @@ def locate(name: str | os.PathLike[str], progress: Progress | None = None) -> tu
     return spec, spec.folder
 
 
-def fetch(spec: ModelSpec, progress: Progress | None = None, endpoint: str | None = None) -> Fetched:
+def fetch(
+    spec: ModelSpec, progress: Progress | None = None, endpoint: str | None = None, choose: Choice | None = None
+) -> Fetched:
     """Fetches a model of the hub, or finds it in the cache where the hub cannot be reached.
 
-    `endpoint` is another server that speaks the hub's protocol. Whatever goes wrong (no network, no access, no such
+    `endpoint` is another server that speaks the hub's protocol; `choose` says which of a repository's files are fetched, where
+    they are not those of a CLIP. Whatever goes wrong (no network, no access, no such
     repository, revision or file, a full disk, an interrupted transfer) is a HubError.
     """
     from huggingface_hub import HfApi, constants
@@ -69,23 +79,56 @@ def fetch(spec: ModelSpec, progress: Progress | None = None, endpoint: str | Non
 
     if spec.repository is None:
         raise ValueError(f"{spec.name} is not a model of the hub")
+    choose = choose or _choose
     try:
         if constants.is_offline_mode():
             raise OfflineModeIsEnabled("HF_HUB_OFFLINE is set")
         api = HfApi(endpoint=endpoint)
         found = api.model_info(spec.repository, revision=spec.revision, timeout=TIMEOUT, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in found.siblings or ()}
-        files = _choose(spec, set(sizes))
+        files = choose(spec, set(sizes))
         return _download(spec, {name: sizes[name] for name in files}, progress, endpoint)
     except HubError:
         raise
     except Exception as error:  # many libraries stand behind a download; each has errors of its own
         if _is_unreachable(error):
             try:
-                return _cached(spec)
+                return _cached(spec, choose)
             except LocalEntryNotFoundError:
                 pass
         raise HubError(_explain(spec, error)) from error
+
+
+def fetch_pipeline(repository: str, revision: str, progress: Progress | None = None, endpoint: str | None = None) -> Fetched:
+    """Fetches a diffusers pipeline: the parts its `model_index.json` names, their weights as safetensors in full precision.
+
+    Fails as `fetch` does.
+    """
+    spec = replace(resolve(f"{HUB_PREFIX}{repository}@{revision}"), files=(_INDEX,))
+    index = fetch(spec, progress, endpoint)
+    try:
+        listed = json.loads(index.path.read_text("utf-8"))
+        parts = [name for name, kind in listed.items() if isinstance(kind, list) and kind[0] is not None]
+    except (ValueError, AttributeError, IndexError) as error:
+        raise HubError(f"{repository} has a {_INDEX} that lists no parts of a pipeline: {_first_line(error)}") from error
+
+    def choose(spec: ModelSpec, present: set[str]) -> tuple[str, ...]:
+        return (_INDEX, *(name for part in parts for name in _choose_part(spec, part, present)))
+
+    return fetch(replace(spec, revision=index.revision, files=()), progress, endpoint, choose)
+
+
+def _choose_part(spec: ModelSpec, part: str, present: set[str]) -> list[str]:
+    """The files of one part of a pipeline; other precisions and formats of the same weights are left."""
+    files = sorted(name for name in present if Path(name).parent.as_posix() == part)
+    small = [name for name in files if name.endswith((".json", ".txt")) and ".fp16." not in name]
+    weights = [name for name in files if _FULL_WEIGHTS.fullmatch(Path(name).name)]
+    if any(name.endswith(".index.json") for name in small):
+        weights = [name for name in weights if "-of-" in name]
+    if not small or (not weights and any(name.endswith((".bin", ".ckpt")) for name in files)):
+        lack = "safetensors" if small else "files"
+        raise HubError(f"{spec.repository} has no {lack} of its part {part!r} at revision {spec.revision}")
+    return small + weights
 
 
 def _choose(spec: ModelSpec, present: set[str]) -> tuple[str, ...]:
@@ -110,27 +153,28 @@ def _download(spec: ModelSpec, files: dict[str, int], progress: Progress | None,
     total, done = sum(files.values()), 0
     # Asked for by its revision, the first file leaves a note of the commit in the cache; the others are of that commit.
     revision = spec.revision
-    path = Path()
+    folder = Path()
     for name, size in files.items():
         bar = _bar(progress, done, total, name) if progress else None
-        path = Path(
-            hf_hub_download(spec.repository, name, revision=revision, endpoint=endpoint, etag_timeout=TIMEOUT, tqdm_class=bar)
+        path = hf_hub_download(
+            spec.repository, name, revision=revision, endpoint=endpoint, etag_timeout=TIMEOUT, tqdm_class=bar
         )
-        revision = path.parent.name
+        folder = Path(path.removesuffix(name))
+        revision = folder.name
         done += size
         if progress:
             progress(done, total, name)
-    return Fetched(path if len(files) == 1 else path.parent, path.parent.name)
+    return Fetched(folder / next(iter(files)) if len(files) == 1 else folder, folder.name)
 
 
-def _cached(spec: ModelSpec) -> Fetched:
+def _cached(spec: ModelSpec, choose: Choice) -> Fetched:
     """What an earlier fetch left. Raises ``LocalEntryNotFoundError`` where it left nothing, or not all."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     folder = Path(snapshot_download(spec.repository, revision=spec.revision, local_files_only=True))
     try:
-        files = _choose(spec, {path.name for path in folder.iterdir()})
+        files = choose(spec, {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()})
     except HubError as error:
         raise LocalEntryNotFoundError(str(error)) from error
     return Fetched(folder / files[0] if len(files) == 1 else folder, folder.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -74,15 +75,13 @@ class Tokenizer:
         context_length: int,
         words: Iterable[str] = (),
     ) -> None:
-        if context_length < 2:
-            raise ValueError(f"context_length is {context_length}; start and end tokens alone need 2")
+        _check_length(context_length)
         missing = [token for token in (START, END) if token not in vocab]
         if missing:
             raise ValueError(f"the vocabulary has no {' and no '.join(missing)}")
         self.context_length = context_length
         self.vocab, self.merges = vocab, list(merges)
         self.start_id, self.end_id = vocab[START], vocab[END]
-        self.merges = list(merges)
         self.words = frozenset(words)
         self._backend = Backend(BPE(vocab=vocab, merges=self.merges, end_of_word_suffix="</w>"))
         split = Split(Regex(WORD_PATTERN), behavior="removed", invert=True)
@@ -123,8 +122,11 @@ class Tokenizer:
         return tokenizer
 
     def with_length(self, context_length: int) -> Tokenizer:
-        """The same vocabulary for another context length."""
-        return Tokenizer(self.vocab, self.merges, context_length, self.words)
+        """The same vocabulary for another context length; what it was built from is shared."""
+        _check_length(context_length)
+        other = copy.copy(self)
+        other.context_length = context_length
+        return other
 
     def save(self, folder: str | Path) -> None:
         """Writes the tokenizer's files into a folder, for `from_folder`, ``transformers`` and open_clip."""
@@ -196,6 +198,11 @@ def pad(rows: Sequence[Sequence[int]]) -> torch.Tensor:
     for row, ids in zip(padded, rows, strict=True):
         row[: len(ids)] = torch.tensor(ids)
     return padded
+
+
+def _check_length(context_length: int) -> None:
+    if context_length < 2:
+        raise ValueError(f"context_length is {context_length}; start and end tokens alone need 2")
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:

@@ -60,36 +60,18 @@ def _read_norm(tower: Mapping[str, Any]) -> dict[str, Any]:
 def write_config(checkpoint: Checkpoint) -> dict[str, Any]:
     """The `config.json` of a checkpoint. Raises CheckpointError for a ResNet, and for images not pooled at the class token."""
     config, state = checkpoint.config, checkpoint.state
-    text, vision = config["text_cfg"], config["vision_cfg"]
+    vision = config["vision_cfg"]
     if "visual.layer1.0.conv1.weight" in state:
         raise CheckpointError("the hugging_face format cannot hold a CLIP with a ResNet, only one with a vision transformer")
     if vision.get("pool_type", "tok") != "tok":
         raise CheckpointError(f"the hugging_face format cannot hold images pooled by {vision['pool_type']!r}, only by 'tok'")
-    positions, text_width = state["positional_embedding"].shape
-    words = len(state["token_embedding.weight"])
-    # pooling looks for the end id, CLIP's highest; with the defaults of another vocabulary it would read row 0
-    end = text["eos_id"] if text.get("pool_type") == "eos" else words - 1
     vision_width = vision.get("width", 768)
-    shared = {"hidden_act": "quick_gelu" if config.get("quick_gelu") else "gelu", "projection_dim": config["embed_dim"]}
     return {
         "architectures": ["CLIPModel"],
         "model_type": "clip",
         "projection_dim": config["embed_dim"],
         "dtype": str(PRECISIONS.get(checkpoint.precision, torch.float32)).removeprefix("torch."),
-        "text_config": {
-            "model_type": "clip_text_model",
-            "vocab_size": words,
-            "max_position_embeddings": positions,
-            "hidden_size": text_width,
-            "intermediate_size": len(state["transformer.resblocks.0.mlp.c_fc.bias"]),
-            "num_hidden_layers": text.get("layers", 12),
-            "num_attention_heads": text.get("heads", 8),
-            "layer_norm_eps": (text.get("norm_kwargs") or {}).get("eps", EPSILON),
-            "bos_token_id": words - 2,
-            "eos_token_id": end,
-            "pad_token_id": end,
-            **shared,
-        },
+        "text_config": write_text_config(checkpoint),
         "vision_config": {
             "model_type": "clip_vision_model",
             "image_size": vision.get("image_size", 224),
@@ -99,6 +81,34 @@ def write_config(checkpoint: Checkpoint) -> dict[str, Any]:
             "num_hidden_layers": vision.get("layers", 12),
             "num_attention_heads": vision_width // vision.get("head_width", 64),
             "layer_norm_eps": (vision.get("norm_kwargs") or {}).get("eps", EPSILON),
-            **shared,
+            **_shared(config),
         },
     }
+
+
+def write_text_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What `CLIPTextConfig` takes, of a checkpoint's text tower; whatever its vision tower is."""
+    config, state = checkpoint.config, checkpoint.state
+    text = config["text_cfg"]
+    positions, width = state["positional_embedding"].shape
+    words = len(state["token_embedding.weight"])
+    # pooling looks for the end id, CLIP's highest; with the defaults of another vocabulary it would read row 0
+    end = text["eos_id"] if text.get("pool_type") == "eos" else words - 1
+    return {
+        "model_type": "clip_text_model",
+        "vocab_size": words,
+        "max_position_embeddings": positions,
+        "hidden_size": width,
+        "intermediate_size": len(state["transformer.resblocks.0.mlp.c_fc.bias"]),
+        "num_hidden_layers": text.get("layers", 12),
+        "num_attention_heads": text.get("heads", 8),
+        "layer_norm_eps": (text.get("norm_kwargs") or {}).get("eps", EPSILON),
+        "bos_token_id": words - 2,
+        "eos_token_id": end,
+        "pad_token_id": end,
+        **_shared(config),
+    }
+
+
+def _shared(config: Config) -> dict[str, Any]:
+    return {"hidden_act": "quick_gelu" if config.get("quick_gelu") else "gelu", "projection_dim": config["embed_dim"]}

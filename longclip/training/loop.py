@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from threading import current_thread, main_thread
 
 import torch
 import torch.distributed as dist
@@ -30,18 +26,14 @@ from .pairs import PairBatches
 from .recipe import PICTURE_BOOK, Recipe
 from .run import Run, start
 from .scenes import SceneBatches
+from .stopping import Interrupted, asked_to_stop, follow_parent
 from .validation import Validation
 
 LOG = "log.jsonl"
 _LOG_EVERY = 10
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 Report = Callable[[int, dict[str, float]], bool]
 """Called with the step and the figures of it; returning False ends the run, its state saved."""
-
-
-class Interrupted(Exception):
-    """A run that was asked to end before its last step; its state is saved."""
 
 
 def train(recipe: Recipe, folder: Path, workers: int = 1, command: str = "", report: Report | None = None) -> Path:
@@ -63,7 +55,7 @@ def train(recipe: Recipe, folder: Path, workers: int = 1, command: str = "", rep
     skips = Skips(recipe.broken)
     figures: dict[str, float] = {}
     bar = tqdm(total=recipe.steps, initial=run.step, desc=recipe.name, mininterval=5, disable=not run.main)
-    with _journal(run) as write, _asked_to_stop() as asked, bar:
+    with _journal(run) as write, asked_to_stop() as asked, bar:
         batches = iter(_loader(run, data, workers))
         run.towers.train()
         tick = time.perf_counter()
@@ -128,17 +120,8 @@ def _loader(run: Run, data: PairData | None, workers: int) -> DataLoader:
         sampler=numbers,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_follow_parent,
+        worker_init_fn=follow_parent,
     )
-
-
-def _follow_parent(number: int) -> None:
-    """In a worker: signals are the main process's to answer, and where that is killed, the worker ends as well."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if sys.platform == "linux":
-        # A worker that waits to hand over a batch would never notice that nobody takes it any more.
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _counted(batches: Iterator[Batch], skips: Skips) -> Iterator[Batch]:
@@ -163,27 +146,6 @@ def _journal(run: Run) -> Iterator[Callable[[dict[str, float]], None]]:
                 board.add_scalar(name.replace("@", " at "), value, run.step)
 
         yield write
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM has come; a second Ctrl-C interrupts at once. Signals reach the main thread alone."""
-    came: list[int] = []
-
-    def note(number: int, frame) -> None:
-        if came and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        came.append(number)
-
-    if current_thread() is not main_thread():
-        yield lambda: False
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _agreed(run: Run, stop: bool) -> bool:

@@ -122,19 +122,26 @@ def read_recipe(source: str | Path | None = None, **changes: Any) -> Recipe:
 
     Raises ValueError for an unknown name or key.
     """
-    values: dict[str, Any] = {}
-    if source is not None:
-        path = RECIPES / f"{source}.toml"
-        if not path.is_file():
-            path = Path(source)
-        if not path.is_file():
-            known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
-            raise ValueError(f"there is no recipe {str(source)!r}: wanted a TOML file, or one of {known}")
-        try:
-            values = tomllib.loads(path.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not TOML: {error}") from None
-        unknown = sorted(set(values) - {entry.name for entry in fields(Recipe)})
-        if unknown:
-            raise ValueError(f"{path.name} has {', '.join(unknown)}, which a recipe does not know: probably a typo")
+    values = read_values(source, RECIPES, Recipe) if source is not None else {}
     return Recipe(**values | {name: value for name, value in changes.items() if value is not None})
+
+
+def read_values(source: str | Path, recipes: Path, kind: type) -> dict[str, Any]:
+    """What a TOML file says, by its path or by its name in the folder `recipes`; `kind` is the dataclass that it fills.
+
+    Raises ValueError for an unknown name or key, and for what is no TOML.
+    """
+    path = recipes / f"{source}.toml"
+    if not path.is_file():
+        path = Path(source)
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in recipes.glob("*.toml")))
+        raise ValueError(f"there is no recipe {str(source)!r}: wanted a TOML file, or one of {known}")
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from None
+    unknown = sorted(set(values) - {entry.name for entry in fields(kind)})
+    if unknown:
+        raise ValueError(f"{path.name} has {', '.join(unknown)}, which a recipe does not know: probably a typo")
+    return values

@@ -1,0 +1,46 @@
+"""`python -m longclip train-diffusion`: a small text-to-image pipeline of the picture book, in Stable Diffusion's parts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ..diffusion.recipe import DEFAULT, DiffusionRecipe, read_recipe
+from .flags import add_flags, given_flags
+
+HELP = "train a text-to-image pipeline of the picture book, in Stable Diffusion's layout"
+_GROUPS = (
+    ("what is drawn", "name"),
+    ("autoencoder", "channels"),
+    ("U-Net", "scenes"),
+    ("detector", "detector_width"),
+    ("all of them", "warmup"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", nargs="?", default=DEFAULT, help=f"a recipe that ships ({DEFAULT}) or a TOML file")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pipeline")
+    parser.add_argument("--work", type=Path, help="folder of the runs, which resume (default: OUT with -work at its end)")
+    parser.add_argument(
+        "--stage", nargs="+", help="train these alone: autoencoder, latents, detector, unet; writes no pipeline"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes (0: in the loop)")
+    add_flags(parser, DiffusionRecipe, _GROUPS)
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..diffusion.stages import STAGES, train
+    from ..training.stopping import Interrupted
+
+    recipe = read_recipe(args.recipe, **given_flags(args, DiffusionRecipe))
+    work = args.work or args.out.with_name(args.out.name + "-work")
+    try:
+        folder = train(recipe, work, args.out, args.workers, args.stage or STAGES)
+    except Interrupted as stopped:
+        print(f"\n{stopped}")
+        return 130
+    done = folder if args.stage is None else work
+    print(json.dumps({"folder": str(done)}) if args.json else f"{recipe.name} is in {done}")
+    return 0

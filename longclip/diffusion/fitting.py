@@ -1,0 +1,113 @@
+"""A training loop for one part: its state on disk every so often, taken up again to the bit, ended by a signal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from ..training.run import schedule
+from ..training.state import load_state, save_state
+from ..training.stopping import Interrupted, asked_to_stop, follow_parent
+
+_LOG_EVERY = 20
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What one part is trained with. average: decay of the running average of its weights; 0: the last ones are kept."""
+
+    name: str
+    folder: Path
+    steps: int
+    rate: float
+    warmup: int
+    save_every: int
+    seed: int
+    average: float = 0.0
+
+
+def fit(
+    plan: Fit,
+    module: nn.Module,
+    batches: Dataset,
+    losses: Callable[[Any, torch.Generator], dict[str, Tensor]],
+    workers: int = 1,
+    recipe: str = "",
+) -> None:
+    """Train `module` in place on the sum of `losses`, from wherever its folder stands.
+
+    losses: of a batch and of the randomness of its step (noise and so on, so that a resumed run draws the same). `recipe`
+    is kept with the state. Raises Interrupted after Ctrl-C or SIGTERM (the state is saved), ValueError for a folder with the
+    state of another recipe, FloatingPointError for a loss that is not finite, OSError where a state cannot be written.
+    """
+    optimizer = torch.optim.AdamW(module.parameters(), lr=plan.rate, weight_decay=0.01, betas=(0.9, 0.99))
+    averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(plan.average))
+    step, seconds = _resume(plan, module, averaged, optimizer, recipe)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    bar = tqdm(total=plan.steps, initial=step, desc=plan.name, mininterval=5)
+    with asked_to_stop() as asked, bar, (plan.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        loader = DataLoader(
+            batches,
+            None,
+            sampler=range(step, plan.steps),
+            num_workers=workers if step < plan.steps else 0,
+            prefetch_factor=4 if workers and step < plan.steps else None,
+            worker_init_fn=follow_parent,
+        )
+        tick = time.perf_counter()
+        for batch in loader:
+            module.train()
+            for group in optimizer.param_groups:
+                group["lr"] = plan.rate * schedule(step, plan.warmup, plan.steps)
+            values = losses(batch, torch.Generator().manual_seed(plan.seed * 1_000_003 + step))
+            loss = torch.stack(list(values.values())).sum()
+            if not loss.isfinite():
+                raise FloatingPointError(f"the loss of {plan.name} is {loss.item()} at step {step + 1}; its last state is kept")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            optimizer.step()
+            if plan.average:
+                averaged.update_parameters(module)
+            step += 1
+            now = time.perf_counter()
+            seconds, tick = seconds + now - tick, now
+            bar.update()
+            if step % _LOG_EVERY == 0 or step == plan.steps:
+                row = {name: round(value.item(), 5) for name, value in values.items()}
+                log.write(json.dumps({"step": step, "seconds": round(seconds, 1)} | row) + "\n")
+                log.flush()
+                bar.set_postfix(row, refresh=False)
+            stop = asked()
+            if step % plan.save_every == 0 or step == plan.steps or stop:
+                state = {"model": module.state_dict(), "average": averaged.state_dict(), "optimizer": optimizer.state_dict()}
+                save_state(plan.folder, state | {"step": step, "seconds": seconds, "recipe": recipe}, keep=2)
+            if stop and step < plan.steps:
+                raise Interrupted(f"{plan.name} stopped at step {step} of {plan.steps}; the same command goes on from there")
+    if plan.average:
+        module.load_state_dict(averaged.module.state_dict())
+    module.eval().requires_grad_(False)
+
+
+def _resume(
+    plan: Fit, module: nn.Module, averaged: AveragedModel, optimizer: torch.optim.Optimizer, recipe: str
+) -> tuple[int, float]:
+    state = load_state(plan.folder)
+    if state is None:
+        return 0, 0.0
+    if state["recipe"] != recipe:
+        raise ValueError(f"{plan.folder} holds a run of another recipe; choose another folder, or remove its state-*.pt")
+    module.load_state_dict(state["model"])
+    averaged.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["step"], state["seconds"]

@@ -1,0 +1,142 @@
+"""From a recipe to the pipeline's folder, stage by stage; each is taken up where it was left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from ..encoder import Encoder, load
+from ..generation.text_models import clip_tokenizer, text_model
+from ..tokens import pad
+from ..training.stopping import follow_parent
+from .autoencoder import autoencoder_losses, build_autoencoder, scale_latents
+from .denoiser import build_scheduler, build_unet, denoiser_loss
+from .detector import Detector, build_detector, detector_losses
+from .fitting import Fit, fit
+from .recipe import DiffusionRecipe
+from .scenes import Captions, Pictures, scaled
+
+STAGES = ("autoencoder", "latents", "detector", "unet")
+LATENTS, DETECTOR = "latents", "detector"
+#: No file of the pipeline is larger.
+LARGEST_FILE = "9MB"
+_LATENTS_A_FILE = 4096
+_PICTURES_A_CALL = 64
+
+
+def train(recipe: DiffusionRecipe, work: Path, out: Path, workers: int = 1, stages: Sequence[str] = STAGES) -> Path:
+    """Train the stages in `work` and write the pipeline to `out`, with the detector in its folder `detector`. Returns `out`.
+
+    What `work` already holds of a stage is not made again. With only some of the `stages`, nothing is written to `out`.
+    Raises Interrupted after Ctrl-C or SIGTERM, and what `fitting.fit` raises.
+    """
+    unknown = [stage for stage in stages if stage not in STAGES]
+    if unknown:
+        raise ValueError(f"stage {', '.join(unknown)} is unknown; there are {', '.join(STAGES)}")
+    torch.manual_seed(recipe.seed)
+    autoencoder, detector = build_autoencoder(recipe), build_detector(recipe)
+    encoder = load(recipe.encoder)
+    unet = build_unet(recipe, encoder.model.config["text_cfg"]["width"])
+    _train_autoencoder(recipe, work, autoencoder, workers)
+    if "detector" in stages:
+        _train_detector(recipe, work, autoencoder, detector, workers)
+    if "latents" in stages or "unet" in stages:
+        latents = _make_latents(recipe, work / LATENTS, autoencoder, workers)
+        if "unet" in stages:
+            _train_unet(recipe, work, unet, encoder, latents * autoencoder.config.scaling_factor, workers)
+    if set(stages) == set(STAGES):
+        write_pipeline(recipe, out, autoencoder, unet, encoder)
+        detector.save(out / DETECTOR)
+    return out
+
+
+def write_pipeline(
+    recipe: DiffusionRecipe, out: Path, autoencoder: AutoencoderKL, unet: UNet2DConditionModel, encoder: Encoder
+) -> None:
+    """A folder that `StableDiffusionPipeline.from_pretrained` loads, in half precision."""
+    pipeline = StableDiffusionPipeline(
+        vae=autoencoder.half(),
+        text_encoder=text_model(encoder).half(),
+        tokenizer=clip_tokenizer(encoder.tokenizer),
+        unet=unet.half(),
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(out, safe_serialization=True, max_shard_size=LARGEST_FILE)
+    made = {"recipe": asdict(recipe), "encoder": encoder.fingerprint}
+    (out / "recipe.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
+
+
+def _train_autoencoder(recipe: DiffusionRecipe, work: Path, model: AutoencoderKL, workers: int) -> None:
+    def losses(batch: tuple[Tensor, ...], rng: torch.Generator) -> dict[str, Tensor]:
+        return autoencoder_losses(model, batch[0], recipe.divergence, rng)
+
+    batches = Pictures(recipe, recipe.autoencoder_batch)
+    plan = _plan(recipe, "autoencoder", work, recipe.autoencoder_steps, recipe.autoencoder_rate)
+    fit(plan, model, batches, losses, workers, _key(recipe, "size", "seed", "channels", "autoencoder", "divergence"))
+    scale_latents(model, torch.cat([batches[step][0] for step in range(-(-512 // recipe.autoencoder_batch))]))
+
+
+def _train_detector(recipe: DiffusionRecipe, work: Path, autoencoder: AutoencoderKL, detector: Detector, workers: int) -> None:
+    plan = _plan(recipe, "detector", work, recipe.detector_steps, recipe.detector_rate)
+    losses = partial(detector_losses, detector, autoencoder)
+    batches = Pictures(recipe, recipe.detector_batch, mapped=True)
+    fit(plan, detector, batches, losses, workers, _key(recipe, "size", "seed", "autoencoder", "detector"))
+
+
+def _train_unet(
+    recipe: DiffusionRecipe, work: Path, unet: UNet2DConditionModel, encoder: Encoder, latents: Tensor, workers: int
+) -> None:
+    scheduler, end = build_scheduler(), encoder.tokenizer.end_id
+    length = encoder.context_length
+
+    def losses(batch: tuple[list[int], list[str]], rng: torch.Generator) -> dict[str, Tensor]:
+        rows, captions = batch
+        ids = [row + [end] * (length - len(row)) for row in encoder.tokenizer.ids(captions)]
+        with torch.no_grad():
+            states = encoder.model.text_states(pad(ids))
+        return {"velocity": denoiser_loss(unet, scheduler, latents[rows].float(), states, rng)}
+
+    plan = _plan(recipe, "unet", work, recipe.steps, recipe.learning_rate, recipe.average)
+    fit(plan, unet, Captions(recipe), losses, workers, json.dumps(asdict(recipe)))
+
+
+@torch.inference_mode()
+def _make_latents(recipe: DiffusionRecipe, folder: Path, autoencoder: nn.Module, workers: int) -> Tensor:
+    """Latents of `recipe.scenes` scenes, float16 [n, channels, side, side], not scaled; kept in files of a few thousand."""
+    folder.mkdir(parents=True, exist_ok=True)
+    calls = -(-recipe.scenes // _PICTURES_A_CALL)
+    a_file = _LATENTS_A_FILE // _PICTURES_A_CALL
+    files = {first: folder / f"{first:06d}.npy" for first in range(0, calls, a_file)}
+    missing = [first for first, file in files.items() if not file.is_file()]
+    batches = Pictures(recipe, _PICTURES_A_CALL)
+    for first in tqdm(missing, desc="latents", mininterval=5):
+        numbers = range(first, min(calls, first + a_file))
+        loader = DataLoader(batches, None, sampler=numbers, num_workers=workers, worker_init_fn=follow_parent)
+        made = [autoencoder.encode(scaled(images)).latent_dist.mean.half().numpy() for (images,) in loader]
+        new = files[first].with_suffix(".new")
+        with new.open("wb") as file:
+            np.save(file, np.concatenate(made))
+        new.replace(files[first])
+    return torch.from_numpy(np.concatenate([np.load(file) for file in files.values()])[: recipe.scenes])
+
+
+def _plan(recipe: DiffusionRecipe, name: str, work: Path, steps: int, rate: float, average: float = 0.0) -> Fit:
+    return Fit(name, work / name, steps, rate, recipe.warmup, recipe.save_every, recipe.seed, average)
+
+
+def _key(recipe: DiffusionRecipe, *beginnings: str) -> str:
+    """The part of a recipe that a stage depends on."""
+    return json.dumps({name: value for name, value in asdict(recipe).items() if name.startswith(beginnings)})

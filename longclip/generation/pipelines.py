@@ -1,0 +1,142 @@
+"""Diffusion pipelines by name, and the same pipeline with another text encoder."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .. import hub
+from ..encoder import Encoder
+from ..registry import assets
+from .prompts import text_towers
+from .text_models import clip_tokenizer, stretch_text_model, text_model
+from .word_maps import record_attention
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+EMBEDDED = "picturebook-diffusion"
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class PipelineSpec:
+    """A pipeline with a name: where it comes from, how wide its (first) text encoder is, and what it draws best."""
+
+    name: str
+    repository: str | None
+    revision: str
+    licence: str
+    text_width: int
+    size: int
+    """Pixels a side of the pictures it was trained on."""
+    steps: int
+    guidance: float
+
+
+_SD = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+_SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
+SPECS = (
+    PipelineSpec(EMBEDDED, None, "", "MIT", 128, 64, 20, 3.0),
+    PipelineSpec("stable-diffusion-1.5", _SD, "main", "CreativeML Open RAIL-M", 768, 512, 30, 7.5),
+    PipelineSpec("stable-diffusion-xl", _SDXL, "main", "CreativeML Open RAIL++-M", 768, 1024, 30, 5.0),
+)
+
+
+def load_pipeline(
+    name: str,
+    device: str = "cpu",
+    dtype: str = "fp32",
+    offload: bool = False,
+    slicing: bool = False,
+    progress: hub.Progress | None = None,
+) -> DiffusionPipeline:
+    """A pipeline by a name of `SPECS`, a folder in the layout of diffusers, or ``hf-hub:owner/name[@revision]``.
+
+    offload and slicing are diffusers' own: parts wait in the CPU's memory; attention and VAE work a slice at a time.
+    Only safetensors are read. Raises ValueError for what is none of these or holds no such pipeline, FileNotFoundError
+    where the embedded one was not built, HubError for one that cannot be fetched.
+    """
+    from diffusers import DiffusionPipeline
+
+    if dtype not in DTYPES:
+        raise ValueError(f"got dtype {dtype!r}, wanted one of {', '.join(DTYPES)}")
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r}: this machine has no CUDA device that torch can use; wanted 'cpu'")
+    folder = _locate(name, progress)
+    if not (folder / "model_index.json").is_file():
+        raise ValueError(f"{folder} has no model_index.json: wanted a folder that a diffusers pipeline was saved to")
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(
+            folder, dtype=DTYPES[dtype], use_safetensors=True, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeError, ImportError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{name} cannot be loaded as a diffusion pipeline: {reason}") from error
+    text_towers(pipeline)
+    if getattr(pipeline, "unet", None) is None:
+        raise ValueError(f"{type(pipeline).__name__} has no U-Net: wanted a pipeline of Stable Diffusion 1.x, 2.x or SDXL")
+    pipeline.set_progress_bar_config(disable=True)
+    record_attention(pipeline.unet)
+    if slicing:
+        pipeline.vae.enable_slicing()
+    if offload:
+        pipeline.enable_model_cpu_offload(device=device)
+    else:
+        pipeline.to(device)
+    return pipeline
+
+
+def swap(pipeline: DiffusionPipeline, encoder: Encoder) -> DiffusionPipeline:
+    """A second pipeline that reads prompts with `encoder`, and shares everything else but the scheduler's state.
+
+    A second text encoder (SDXL's) is stretched to as many positions, untrained. `pipeline` stays as it is: there is
+    nothing to put back. Raises ValueError where the encoder's states are not as wide as the pipeline's U-Net reads them.
+    """
+    first, *second = text_towers(pipeline)
+    width, wanted = encoder.model.config["text_cfg"]["width"], first.model.config.hidden_size
+    if width != wanted:
+        fitting = "; CLIP ViT-L/14 and LongCLIP-L fit 768" if wanted == 768 else ""
+        raise ValueError(
+            f"{encoder.spec.name} gives text states {width} wide, and this pipeline was trained on states {wanted} wide: "
+            f"wanted an encoder of that width{fitting}"
+        )
+    dtype, device = first.model.dtype, first.model.device
+    parts: dict[str, Any] = {
+        "text_encoder": text_model(encoder).to(device, dtype),
+        "tokenizer": clip_tokenizer(encoder.tokenizer),
+    }
+    parts["tokenizer"].pad_token = pipeline.tokenizer.pad_token
+    if second and encoder.context_length > second[0].length:
+        stretched = stretch_text_model(pipeline.text_encoder_2)
+        second_tokenizer = copy.deepcopy(pipeline.tokenizer_2)
+        second_tokenizer.model_max_length = stretched.config.max_position_embeddings
+        parts |= {"text_encoder_2": stretched, "tokenizer_2": second_tokenizer}
+    # Left to itself, from_pipe would cast the parts that both share to 32 bits.
+    swapped = type(pipeline).from_pipe(
+        pipeline, scheduler=copy.deepcopy(pipeline.scheduler), torch_dtype=pipeline.dtype, **parts
+    )
+    swapped.set_progress_bar_config(disable=True)
+    return swapped
+
+
+def _locate(name: str, progress: hub.Progress | None) -> Path:
+    spec = next((spec for spec in SPECS if spec.name == name), None)
+    if name == EMBEDDED:
+        folder = assets() / "models" / EMBEDDED
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no {folder}: the pipeline {EMBEDDED} has not been built here")
+        return folder
+    if spec is not None:
+        return hub.fetch_pipeline(spec.repository, spec.revision, progress).path
+    if name.startswith("hf-hub:"):
+        repository, _, revision = name.removeprefix("hf-hub:").partition("@")
+        return hub.fetch_pipeline(repository, revision or "main", progress).path
+    if Path(name).is_dir():
+        return Path(name)
+    known = ", ".join(spec.name for spec in SPECS)
+    raise ValueError(f"pipeline {name!r} is unknown; there are {known}, a folder, or hf-hub:owner/name")

@@ -1,0 +1,181 @@
+"""Prompts as the embeddings that a pipeline's U-Net attends to: read whole, in chunks of 75 tokens, or mixed.
+
+Hidden states are those the pipeline was trained on: the last layer's after the final norm where it has one text encoder
+(SD 1.x, 2.x); the last but one's, side by side, where it has two (SDXL), whose second gives the pooled embedding. Pads are the
+pipeline's own pad token, up to the 77 positions it was trained on or, where that is more, the longer of prompt and
+negative prompt; both sides of the guidance get the same length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..tokens import Tokenizer, Tokens
+from .text_models import own_tokenizer
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+    from transformers import CLIPTextModel
+
+TRAINED_LENGTH = 77
+#: Pieces of a chunked prompt at most: the U-Net's attention grows with them.
+MOST_CHUNKS = 16
+_ROOM = TRAINED_LENGTH - 2  # start and end token
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a U-Net is given for a prompt.
+
+    states, negative: [1, L, width]. pooled, negative_pooled: [1, dim] where the pipeline takes them (SDXL). tokens: the
+    prompt as it was read; `columns[i]` is where in `states` the token ``tokens.ids[i + 1]`` stands, so that
+    ``tokens.spans[i + 1]`` are its characters. Text from ``tokens.unseen_start`` on was not read.
+    """
+
+    states: Tensor
+    negative: Tensor
+    pooled: Tensor | None
+    negative_pooled: Tensor | None
+    tokens: Tokens
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Tower:
+    """One of a pipeline's text encoders, and how it is read."""
+
+    model: CLIPTextModel
+    tokenizer: Tokenizer
+    pad: int
+    penultimate: bool
+
+    @property
+    def length(self) -> int:
+        """Tokens it reads at most."""
+        return min(self.model.config.max_position_embeddings, self.tokenizer.context_length)
+
+    @torch.inference_mode()
+    def states(self, rows: Sequence[Sequence[int]], length: int, clip_skip: int) -> tuple[Tensor, Tensor | None]:
+        """Ids of texts, padded to `length` -> hidden states [n, length, width], and pooled [n, dim] where it projects."""
+        ids = torch.tensor([[*row, *[self.pad] * (length - len(row))] for row in rows], device=self.model.device)
+        output = self.model(ids, output_hidden_states=True)
+        if self.penultimate:
+            return output.hidden_states[-2 - clip_skip], output.get("text_embeds")
+        if clip_skip == 0:
+            return output.last_hidden_state, None
+        tower = getattr(self.model, "text_model", self.model)
+        return tower.final_layer_norm(output.hidden_states[-1 - clip_skip]), None
+
+
+def embed(pipeline: DiffusionPipeline, text: str, negative: str = "", clip_skip: int = 0) -> Prompt:
+    """A prompt read in one piece; what the text encoder has no position for is cut off.
+
+    clip_skip: so many of the text encoder's last layers are left out. Raises ValueError where it has not as many.
+    """
+    towers = text_towers(pipeline, clip_skip)
+    read, others = ([tower.tokenizer.with_length(tower.length)(words) for tower in towers] for words in (text, negative))
+    length = max(TRAINED_LENGTH, *map(len, (*read, *others)))
+    sides = [_side(towers, [[tokens.ids] for tokens in side], length, clip_skip) for side in (read, others)]
+    return _finish(pipeline, sides, negative, read[0], tuple(range(1, len(read[0]) - 1)))
+
+
+def embed_in_chunks(pipeline: DiffusionPipeline, text: str, negative: str = "", clip_skip: int = 0) -> Prompt:
+    """A prompt cut into pieces of 75 tokens, each read by itself between a start and an end token, their states end to end.
+
+    The usual work-around for long prompts with a CLIP of 77 positions. Pooled is what the first piece gives. After
+    `MOST_CHUNKS` pieces the rest is cut off.
+    """
+    towers = text_towers(pipeline, clip_skip)
+    most = MOST_CHUNKS * _ROOM + 2
+    read, others = ([tower.tokenizer.with_length(most)(words) for tower in towers] for words in (text, negative))
+    count = max(1, *(-(-(len(tokens) - 2) // _ROOM) for tokens in (*read, *others)))
+    sides = [_side(towers, [_chunks(tokens, count) for tokens in side], TRAINED_LENGTH, clip_skip) for side in (read, others)]
+    columns = tuple(i // _ROOM * TRAINED_LENGTH + i % _ROOM + 1 for i in range(len(read[0]) - 2))
+    return _finish(pipeline, sides, negative, read[0], columns)
+
+
+def mix(chunked: Prompt, whole: Prompt, share: float) -> Prompt:
+    """`share` of the states of `whole` and the rest of `chunked`, token by token, in the places of `whole`.
+
+    Each token's states in the one are added to the same token's in the other; start, end and pads to those of the first
+    chunk and the last. Raises ValueError where the two do not hold the same tokens, and for a share outside 0..1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"got a share of {share}, wanted 0 (all of the first) to 1 (all of the second)")
+    count = len(whole.columns)
+    if chunked.tokens.ids[1 : count + 1] != whole.tokens.ids[1 : count + 1]:
+        raise ValueError(
+            "the two text encoders split this prompt into different tokens: only those of one vocabulary can be mixed"
+        )
+    length = whole.states.shape[1]
+    places = torch.zeros(length, dtype=torch.long)
+    places[1 : count + 1] = torch.tensor(chunked.columns[:count], dtype=torch.long)
+    first_behind = chunked.columns[count - 1] + 1 if count else 1
+    behind = torch.arange(first_behind, first_behind + length - count - 1)
+    places[count + 1 :] = behind.clamp(max=chunked.states.shape[1] - 1)
+    # A negative prompt is short, and its first chunk holds it: position by position.
+    same = torch.arange(length).clamp(max=chunked.negative.shape[1] - 1)
+    return replace(
+        whole,
+        states=torch.lerp(chunked.states[:, places], whole.states, share),
+        negative=torch.lerp(chunked.negative[:, same], whole.negative, share),
+        pooled=None if whole.pooled is None else torch.lerp(chunked.pooled, whole.pooled, share),
+        negative_pooled=None if whole.pooled is None else torch.lerp(chunked.negative_pooled, whole.negative_pooled, share),
+    )
+
+
+def text_towers(pipeline: DiffusionPipeline, clip_skip: int = 0) -> list[_Tower]:
+    """A pipeline's text encoders. Raises ValueError where they are none of CLIP's, or have not so many layers to leave out."""
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    parts = [(getattr(pipeline, f"text_encoder{n}", None), getattr(pipeline, f"tokenizer{n}", None)) for n in ("", "_2")]
+    present = [(model, tokenizer) for model, tokenizer in parts if model is not None]
+    wrong = [model for model, _ in present if not isinstance(model, (CLIPTextModel, CLIPTextModelWithProjection))]
+    if not present or wrong or getattr(pipeline, "text_encoder_3", None) is not None:
+        found = f"reads its prompts with {type(wrong[0]).__name__}" if wrong else "has no text encoder of CLIP alone"
+        raise ValueError(
+            f"{type(pipeline).__name__} {found}: wanted a pipeline of Stable Diffusion 1.x, 2.x or SDXL, which read with CLIP's"
+        )
+    two = len(present) == 2
+    for model, _ in present:
+        layers = model.config.num_hidden_layers
+        if not 0 <= clip_skip <= layers - 1 - two:
+            raise ValueError(
+                f"got a clip skip of {clip_skip}, wanted 0 to {layers - 1 - two}: the text encoder has {layers} layers"
+            )
+    return [_Tower(model, own_tokenizer(tokenizer), tokenizer.pad_token_id, two) for model, tokenizer in present]
+
+
+def _chunks(tokens: Tokens, count: int) -> list[list[int]]:
+    start, *inner, end = tokens.ids
+    return [[start, *inner[_ROOM * number : _ROOM * (number + 1)], end] for number in range(count)]
+
+
+def _side(
+    towers: Sequence[_Tower], texts: Sequence[Sequence[Sequence[int]]], length: int, clip_skip: int
+) -> tuple[Tensor, Tensor | None]:
+    """For each tower the pieces of a text: states [1, pieces * length, widths], and pooled of the first piece."""
+    read = [tower.states(pieces, length, clip_skip) for tower, pieces in zip(towers, texts, strict=True)]
+    states = torch.cat([states.flatten(0, 1)[None] for states, _ in read], dim=-1)
+    pooled = read[-1][1]
+    return states, None if pooled is None else pooled[:1]
+
+
+def _finish(
+    pipeline: DiffusionPipeline,
+    sides: Sequence[tuple[Tensor, Tensor | None]],
+    negative: str,
+    tokens: Tokens,
+    columns: tuple[int, ...],
+) -> Prompt:
+    (states, pooled), (without, without_pooled) = sides
+    if not negative and getattr(pipeline.config, "force_zeros_for_empty_prompt", False):
+        # What SDXL was trained with where nothing is said.
+        without = torch.zeros_like(without)
+        without_pooled = None if without_pooled is None else torch.zeros_like(without_pooled)
+    return Prompt(states, without, pooled, without_pooled, tokens, columns)

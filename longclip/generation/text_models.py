@@ -1,0 +1,74 @@
+"""A text tower as the diffusion pipelines expect it: transformers' `CLIPTextModel` and `CLIPTokenizer`."""
+
+from __future__ import annotations
+
+import copy
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.hugging_face import to_state
+from ..checkpoints.hugging_face_config import write_text_config
+from ..encoder import Encoder
+from ..positions import stretch_positions
+from ..tokens import Tokenizer
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+_TABLE = "embeddings.position_embedding.weight"
+
+
+def text_model(encoder: Encoder) -> CLIPTextModel:
+    """The text tower of any CLIP or Long-CLIP, its weights copied, on the encoder's device.
+
+    Its hidden states are the encoder's own (`LongCLIP.text_states`), position by position.
+    """
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    state = {name: value.detach() for name, value in encoder.model.state_dict().items()}
+    checkpoint = Checkpoint(encoder.model.config, state, "model")
+    text = {name: value for name, value in state.items() if not name.startswith(("visual.", "logit_", "text_projection"))}
+    model = CLIPTextModel(CLIPTextConfig(**write_text_config(checkpoint)))
+    # Releases of transformers differ in whether the tower's names begin with its own.
+    prefix = "" if _TABLE in model.state_dict() else "text_model."
+    theirs = {prefix + name.removeprefix("text_model."): value for name, value in to_state(text).items()}
+    model.load_state_dict(theirs)
+    return model.eval().requires_grad_(False).to(encoder.device)
+
+
+def stretch_text_model(model: CLIPTextModel | CLIPTextModelWithProjection) -> CLIPTextModel | CLIPTextModelWithProjection:
+    """A text model that reads 248 tokens: its positions stretched with knowledge preserved, all else shared with `model`.
+
+    For a second text encoder of which no Long-CLIP exists (SDXL's): stretched, not trained, as the paper's code does.
+    """
+    state = model.state_dict()
+    name = next(name for name in state if name.endswith(_TABLE))
+    table = stretch_positions(state[name])
+    config = copy.deepcopy(model.config)
+    config.max_position_embeddings = len(table)
+    with torch.device("meta"):  # no memory for weights that are shared
+        stretched = type(model)(config)
+    stretched.load_state_dict(state | {name: table}, assign=True)
+    for place, module in stretched.named_modules():
+        if place.endswith("embeddings") and hasattr(module, "position_ids"):  # no state_dict holds this one
+            module.position_ids = torch.arange(len(table), device=table.device)[None]
+    return stretched.eval().requires_grad_(False)
+
+
+def clip_tokenizer(tokenizer: Tokenizer) -> CLIPTokenizer:
+    """The same vocabulary and length as a tokenizer of transformers."""
+    from transformers import CLIPTokenizer
+
+    return CLIPTokenizer(vocab=tokenizer.vocab, merges=tokenizer.merges, model_max_length=tokenizer.context_length)
+
+
+@lru_cache(maxsize=8)
+def own_tokenizer(tokenizer: CLIPTokenizer) -> Tokenizer:
+    """Transformers' tokenizer as ours, which knows the characters that each token stands for (made once: it takes a while)."""
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    merges = [tuple(merge) for merge in model["merges"]]
+    return Tokenizer(tokenizer.get_vocab(), merges, tokenizer.model_max_length)
