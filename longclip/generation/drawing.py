@@ -117,14 +117,8 @@ def _work(
         put(Step(settings.steps, settings.steps, tuple(pictures), perf_counter() - start))
     except _Left:
         pass
-    except (torch.OutOfMemoryError, MemoryError):
-        put(
-            DrawingError(
-                "the memory does not suffice for this drawing: fewer or smaller pictures, or half precision, need less"
-            )
-        )
     except Exception as error:  # whatever it is, whoever waits must hear of it
-        put(error)
+        put(DrawingError(_NO_MEMORY) if _lacks_memory(error) else error)
     finally:
         pipeline.maybe_free_model_hooks()
 

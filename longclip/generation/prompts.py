@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..sentences import split_sentences
 from ..tokens import Tokenizer, Tokens
 from .text_models import own_tokenizer
 
@@ -85,18 +86,24 @@ def embed(pipeline: DiffusionPipeline, text: str, negative: str = "", clip_skip:
 
 
 def embed_in_chunks(pipeline: DiffusionPipeline, text: str, negative: str = "", clip_skip: int = 0) -> Prompt:
-    """A prompt cut into pieces of 75 tokens, each read by itself between a start and an end token, their states end to end.
+    """A prompt cut into pieces of at most 75 tokens, each read by itself between a start and an end token, end to end.
 
-    The usual work-around for long prompts with a CLIP of 77 positions. Pooled is what the first piece gives. After
-    `MOST_CHUNKS` pieces the rest is cut off.
+    The usual work-around for long prompts with a CLIP of 77 positions. A piece ends with a sentence where it can, else
+    with a word, as compel does it. Pooled is what the first piece gives. After `MOST_CHUNKS` pieces the rest is cut off.
     """
     towers = text_towers(pipeline, clip_skip)
     most = MOST_CHUNKS * _ROOM + 2
     read, others = ([tower.tokenizer.with_length(most)(words) for tower in towers] for words in (text, negative))
-    count = max(1, *(-(-(len(tokens) - 2) // _ROOM) for tokens in (*read, *others)))
-    sides = [_side(towers, [_chunks(tokens, count) for tokens in side], TRAINED_LENGTH, clip_skip) for side in (read, others)]
-    columns = tuple(i // _ROOM * TRAINED_LENGTH + i % _ROOM + 1 for i in range(len(read[0]) - 2))
-    return _finish(pipeline, sides, negative, read[0], columns)
+    cuts, other_cuts = ([_cut(tokens)[:MOST_CHUNKS] for tokens in side] for side in (read, others))
+    count = max(map(len, (*cuts, *other_cuts)))
+    sides = [
+        _side(towers, [_chunks(*cut, count) for cut in zip(*side, strict=True)], TRAINED_LENGTH, clip_skip)
+        for side in ((read, cuts), (others, other_cuts))
+    ]
+    columns = [number * TRAINED_LENGTH + 1 + i for number, piece in enumerate(cuts[0]) for i in range(len(piece))]
+    if len(columns) < len(read[0]) - 2:
+        read[0] = towers[0].tokenizer.with_length(len(columns) + 2)(text)
+    return _finish(pipeline, sides, negative, read[0], tuple(columns))
 
 
 def mix(chunked: Prompt, whole: Prompt, share: float) -> Prompt:
@@ -151,9 +158,26 @@ def text_towers(pipeline: DiffusionPipeline, clip_skip: int = 0) -> list[_Tower]
     return [_Tower(model, own_tokenizer(tokenizer), tokenizer.pad_token_id, two) for model, tokenizer in present]
 
 
-def _chunks(tokens: Tokens, count: int) -> list[list[int]]:
-    start, *inner, end = tokens.ids
-    return [[start, *inner[_ROOM * number : _ROOM * (number + 1)], end] for number in range(count)]
+def _cut(tokens: Tokens) -> list[range]:
+    """The pieces of a text as ranges of its ids, start and end not counted; at least one, if an empty one."""
+    inner, spans = range(1, len(tokens) - 1), tokens.spans
+    ends = {end for _, end in split_sentences(tokens.text)}
+    pieces, first = [], inner.start
+    while inner.stop - first > _ROOM:
+        places = range(first + _ROOM, first, -1)
+        after_sentence = (place for place in places if spans[place - 1][1] in ends)
+        between_words = (place for place in places if spans[place - 1][1] < spans[place][0])
+        last = next(after_sentence, None) or next(between_words, None) or first + _ROOM
+        pieces.append(range(first, last))
+        first = last
+    return [*pieces, range(first, inner.stop)]
+
+
+def _chunks(tokens: Tokens, pieces: Sequence[range], count: int) -> list[list[int]]:
+    """The ids of each piece between start and end; empty pieces up to `count`."""
+    start, end = tokens.ids[0], tokens.ids[-1]
+    rows = [[start, *(tokens.ids[i] for i in piece), end] for piece in pieces]
+    return rows + [[start, end]] * (count - len(rows))
 
 
 def _side(
