@@ -63,10 +63,11 @@ def train(recipe: DiffusionRecipe, work: Path, out: Path, workers: int = 1, stag
 def write_pipeline(
     recipe: DiffusionRecipe, out: Path, autoencoder: AutoencoderKL, unet: UNet2DConditionModel, encoder: Encoder
 ) -> None:
-    """A folder that `StableDiffusionPipeline.from_pretrained` loads, in half precision."""
+    """A folder that `StableDiffusionPipeline.from_pretrained` loads; all but the text encoder in half precision."""
     pipeline = StableDiffusionPipeline(
         vae=autoencoder.half(),
-        text_encoder=text_model(encoder).half(),
+        # Single precision: transformers takes the stored one, diffusers does not, and a pipeline of both cannot draw.
+        text_encoder=text_model(encoder),
         tokenizer=clip_tokenizer(encoder.tokenizer),
         unet=unet.half(),
         scheduler=build_scheduler(),

@@ -1,0 +1,283 @@
+"""The training of the embedded pipeline, with parts so small that a step takes milliseconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from torch import nn
+
+from longclip.diffusion import detector as detectors
+from longclip.diffusion.autoencoder import autoencoder_losses, build_autoencoder, scale_latents
+from longclip.diffusion.denoiser import build_scheduler, build_unet, denoiser_loss
+from longclip.diffusion.detector import build_detector, detector_losses, load_detector
+from longclip.diffusion.fitting import Fit, fit
+from longclip.diffusion.recipe import DiffusionRecipe, read_recipe
+from longclip.diffusion.scenes import COLOUR_NAMES, KIND_NAMES, NO_KIND, Captions, Pictures, map_cells, pixels
+from longclip.diffusion.stages import STAGES, train
+from longclip.encoder import load
+from longclip.generation.drawing import Settings, draw
+from longclip.generation.pipelines import load_pipeline
+from longclip.generation.prompts import embed
+from longclip.picturebook.pages import draw_page
+from longclip.training.state import load_state
+from longclip.training.stopping import Interrupted
+
+SMALL = DiffusionRecipe(
+    name="small",
+    size=32,
+    channels=4,
+    autoencoder_width=8,
+    autoencoder_steps=3,
+    autoencoder_batch=4,
+    scenes=70,
+    width=16,
+    deeper_width=16,
+    layers=1,
+    head_width=8,
+    steps=4,
+    batch=4,
+    detector_width=8,
+    detector_steps=2,
+    detector_batch=4,
+    warmup=2,
+    save_every=2,
+)
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_clip):
+    return replace(SMALL, encoder=str(tiny_clip))
+
+
+@pytest.fixture(scope="module")
+def made(recipe, tmp_path_factory):
+    """(folder of the pipeline, folder of the runs); read them, never write to them."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    return train(recipe, folder / "work", folder / "out", workers=0), folder / "work"
+
+
+def test_the_folder_is_one_of_diffusers_and_draws(made, recipe):
+    folder, _ = made
+    plain = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    assert plain("a red kite", num_inference_steps=2).images[0].size == (32, 32)
+    pipeline = load_pipeline(str(folder))
+    states = embed(pipeline, "a red kite").states
+    encoder = load(recipe.encoder)
+    ids = list(encoder.tokenizer("a red kite").ids)
+    ids += [encoder.tokenizer.end_id] * (77 - len(ids))
+    assert torch.allclose(states, encoder.model.text_states(torch.tensor([ids])), atol=1e-5)
+    *_, last = draw(pipeline, embed(pipeline, "a red kite"), Settings(steps=2))
+    assert last.pictures[0].size == (32, 32)
+    assert json.loads((folder / "recipe.json").read_text())["recipe"]["name"] == "small"
+    assert max(path.stat().st_size for path in folder.rglob("*")) < 10e6
+
+
+def test_a_finished_run_is_not_made_again_and_a_stopped_one_goes_on_to_the_same_weights(made, recipe, tmp_path):
+    folder, work = made
+    assert train(recipe, work, tmp_path / "again", workers=0)
+    for name in ("unet", "vae"):
+        stored = f"{name}/diffusion_pytorch_model.safetensors"
+        assert (tmp_path / "again" / stored).read_bytes() == (folder / stored).read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        calls = iter(range(100))
+
+        def loss(*arguments):
+            if next(calls) == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return denoiser_loss(*arguments)
+
+        patch.setattr("longclip.diffusion.stages.denoiser_loss", loss)
+        with pytest.raises(Interrupted, match="unet stopped at step 2 of 4"):
+            train(recipe, tmp_path / "work", tmp_path / "out", workers=0)
+    assert not (tmp_path / "out").exists()
+    # What had been made of the latents is not made again.
+    times = [path.stat().st_mtime_ns for path in (tmp_path / "work" / "latents").iterdir()]
+    train(recipe, tmp_path / "work", tmp_path / "out", workers=0)
+    assert times == [path.stat().st_mtime_ns for path in (tmp_path / "work" / "latents").iterdir()]
+    for name in ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "detector/model"):
+        assert (tmp_path / "out" / f"{name}.safetensors").read_bytes() == (folder / f"{name}.safetensors").read_bytes()
+
+
+def test_another_recipe_is_refused_where_a_run_lies(made, recipe, tmp_path):
+    _, work = made
+    with pytest.raises(ValueError, match="another recipe"):
+        train(replace(recipe, learning_rate=1e-4), work, tmp_path, workers=0)
+    with pytest.raises(ValueError, match="detective is unknown"):
+        train(recipe, work, tmp_path, stages=("detective",))
+
+
+def test_stages_alone_write_no_pipeline(recipe, tmp_path):
+    train(recipe, tmp_path / "work", tmp_path / "out", workers=0, stages=("latents",))
+    assert not (tmp_path / "out").exists() and set(STAGES) > {"latents"}
+    assert {path.name for path in (tmp_path / "work").iterdir()} == {"autoencoder", "latents"}
+    assert np.load(next((tmp_path / "work" / "latents").glob("*.npy"))).shape == (128, 4, 4, 4)
+
+
+def test_the_running_average_is_what_is_kept(tmp_path):
+    torch.manual_seed(0)
+    module, wanted = nn.Linear(1, 1, bias=False), []
+
+    def losses(batch, rng):
+        wanted.append(module.weight.item())
+        return {"loss": module(torch.ones(1)).square().sum()}
+
+    fit(Fit("part", tmp_path, 5, 0.1, 1, 100, 0, average=0.5), module, list(range(5)), losses, workers=0)
+    last = load_state(tmp_path)["model"]["weight"].item()
+    values = [*wanted[1:], last]
+    average = values[0]
+    for value in values[1:]:
+        average = 0.5 * average + 0.5 * value
+    assert module.weight.item() == pytest.approx(average, rel=1e-5)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
+    module = nn.Linear(1, 1)
+
+    def losses(batch, rng):
+        return {"loss": module(torch.full((1,), float("nan"))).sum()}
+
+    with pytest.raises(FloatingPointError, match="part is nan at step 1"):
+        fit(Fit("part", tmp_path, 5, 0.1, 1, 100, 0), module, [0] * 5, losses, workers=0)
+
+
+def test_latents_are_scaled_to_a_variance_of_one():
+    model = build_autoencoder(SMALL).eval()
+    (images,) = Pictures(SMALL, 8)[0]
+    factor = scale_latents(model, images)
+    with torch.inference_mode():
+        latents = model.encode(images.float() / 127.5 - 1).latent_dist.mean * factor
+    assert latents.std().item() == pytest.approx(1, abs=1e-4) and model.config.scaling_factor == factor
+    losses = autoencoder_losses(model, images, 0.5, torch.Generator().manual_seed(0))
+    same = autoencoder_losses(model, images, 0.5, torch.Generator().manual_seed(0))
+    assert losses == same and losses["difference"] > 0
+
+
+class Oracle(nn.Module):
+    """A U-Net that knows the latents: the velocity at each noise level, exactly."""
+
+    def __init__(self, latents, scheduler):
+        super().__init__()
+        self.latents, self.scheduler = latents, scheduler
+
+    def forward(self, noisy, times, encoder_hidden_states=None):
+        kept = self.scheduler.alphas_cumprod[times].view(-1, 1, 1, 1)
+        noise = (noisy - kept.sqrt() * self.latents) / (1 - kept).sqrt()
+        velocity = kept.sqrt() * noise - (1 - kept).sqrt() * self.latents
+        return type("Output", (), {"sample": velocity})
+
+
+def test_the_loss_and_the_sampler_speak_of_the_same_noise():
+    scheduler = build_scheduler()
+    latents = torch.randn(6, 4, 4, 4, generator=torch.Generator().manual_seed(1))
+    unet = Oracle(latents, scheduler)
+    states = torch.zeros(6, 77, 8)
+    assert denoiser_loss(unet, scheduler, latents, states, torch.Generator().manual_seed(2)).item() < 1e-8
+    wrong = Oracle(latents + 0.1, scheduler)
+    assert denoiser_loss(wrong, scheduler, latents, states, torch.Generator().manual_seed(2)).item() > 1e-4
+    scheduler.set_timesteps(20)
+    noisy = torch.randn(latents.shape, generator=torch.Generator().manual_seed(3))
+    for time in scheduler.timesteps:
+        noisy = scheduler.step(unet(noisy, time.repeat(6)).sample, time, noisy).prev_sample
+    assert torch.allclose(noisy, latents, atol=1e-3)
+
+
+def test_levels_of_noise_are_weighted_by_their_clamped_ratio():
+    scheduler = build_scheduler()
+
+    class Nothing(nn.Module):
+        def forward(self, noisy, times, encoder_hidden_states=None):
+            self.times = times
+            return type("Output", (), {"sample": torch.zeros_like(noisy)})
+
+    unet, latents = Nothing(), torch.ones(1, 1, 1, 1)
+    found = denoiser_loss(unet, scheduler, latents, torch.zeros(1, 77, 8), torch.Generator().manual_seed(5))
+    kept = scheduler.alphas_cumprod[unet.times].item()
+    noise = torch.randn(1, generator=torch.Generator().manual_seed(5)).item()
+    ratio = kept / (1 - kept)
+    wanted = min(ratio, 5) / (ratio + 1) * (kept**0.5 * noise - (1 - kept) ** 0.5) ** 2
+    assert found.item() == pytest.approx(wanted, rel=1e-4)
+
+
+def test_cells_show_what_the_masks_show():
+    scene = draw_page("train", 0, 3).scene
+    kinds, colours = map_cells(scene, 64)
+    masks = scene.masks(64)
+    for row in range(16):
+        for column in range(16):
+            shares = masks[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4].mean((1, 2))
+            thing = scene.things[shares.argmax()]
+            if shares.max() >= 0.25:
+                assert KIND_NAMES[kinds[row, column]] == thing.kind and COLOUR_NAMES[colours[row, column]] == thing.colour
+            else:
+                assert kinds[row, column] == NO_KIND
+    assert (kinds != NO_KIND).any()
+
+
+def test_captions_differ_every_time_and_some_are_left_out(recipe):
+    seen = list(islice((Captions(recipe)[step] for step in range(60)), 60))
+    captions = [caption for _, texts in seen for caption in texts]
+    assert seen[3] == Captions(recipe)[3] and len(set(captions)) > 150
+    assert 0.02 < captions.count("") / len(captions) < 0.2
+    assert all(0 <= row < recipe.scenes for rows, _ in seen for row in rows)
+
+
+def test_a_detector_tells_what_it_sees_where(tmp_path, monkeypatch):
+    detector = build_detector(SMALL).eval()
+    planted = torch.full((1, len(KIND_NAMES) + 1, 8, 8), -5.0)
+    planted[:, NO_KIND] = 0.0
+    planted[0, KIND_NAMES.index("kite"), 2, 5] = 4.0
+    colours = torch.zeros(1, len(COLOUR_NAMES) + 1, 8, 8)
+    colours[0, COLOUR_NAMES.index("red"), 2, 5] = 3.0
+    with monkeypatch.context() as patch:
+        patch.setattr(detector, "forward", lambda _: (planted, colours))
+        (found,) = detector.find([draw_page("train", 0, 1).scene.draw(64)])
+    kite = found.pop("kite")
+    assert (kite.colour, kite.x, kite.y) == ("red", 5.5 / 8, 2.5 / 8)
+    assert kite.belief == pytest.approx(torch.softmax(planted[0, :, 2, 5], 0).max().item())
+    assert max(other.belief for other in found.values()) < 0.01
+    detector.save(tmp_path)
+    loaded = load_detector(tmp_path)
+    with torch.inference_mode():
+        images = pixels([draw_page("train", 0, 1).scene], 32).float() / 127.5 - 1
+        for ours, theirs in zip(detector(images), loaded(images), strict=True):
+            assert torch.allclose(ours, theirs, atol=0.02)
+
+
+def test_a_detector_learns_from_what_the_autoencoder_makes(monkeypatch):
+    detector, autoencoder = build_detector(SMALL), build_autoencoder(SMALL).eval()
+    batch = Pictures(SMALL, 4, mapped=True)[0]
+    seen = []
+    forward = detectors.Detector.forward
+    monkeypatch.setattr(detectors.Detector, "forward", lambda self, x: seen.append(x) or forward(self, x))
+    detector_losses(detector, autoencoder, batch, torch.Generator().manual_seed(0))
+    plain = batch[0].float() / 127.5 - 1
+    difference = (seen[0] - plain).abs().mean((1, 2, 3))
+    assert (difference[:2] > 0.2).all() and (difference[2:] < 0.1).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"size": 50}, "multiple of 16"),
+        ({"steps": 0}, "steps is 0"),
+        ({"unsaid": 2.0}, "unsaid is 2.0"),
+        ({"width": "wide"}, "width is 'wide', wanted int"),
+    ],
+)
+def test_recipes_out_of_range_are_named(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        read_recipe(**changes)
+
+
+def test_the_u_net_fits_its_recipe():
+    unet = build_unet(SMALL, 24)
+    assert unet.config.cross_attention_dim == 24 and unet.config.sample_size == 4
+    assert {layer.heads for name, layer in unet.named_modules() if name.endswith("attn2")} == {2}
