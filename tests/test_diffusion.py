@@ -17,8 +17,9 @@ from torch import nn
 from longclip.diffusion import detector as detectors
 from longclip.diffusion.autoencoder import autoencoder_losses, build_autoencoder, scale_latents
 from longclip.diffusion.denoiser import build_scheduler, build_unet, denoiser_loss
-from longclip.diffusion.detector import build_detector, detector_losses, load_detector
+from longclip.diffusion.detector import Found, build_detector, detector_losses, load_detector
 from longclip.diffusion.fitting import Fit, fit
+from longclip.diffusion.judge import find_mentions, judge
 from longclip.diffusion.recipe import DiffusionRecipe, read_recipe
 from longclip.diffusion.scenes import COLOUR_NAMES, KIND_NAMES, NO_KIND, Captions, Pictures, map_cells, pixels
 from longclip.diffusion.stages import STAGES, train
@@ -281,3 +282,28 @@ def test_the_u_net_fits_its_recipe():
     unet = build_unet(SMALL, 24)
     assert unet.config.cross_attention_dim == 24 and unet.config.sample_size == 4
     assert {layer.heads for name, layer in unet.named_modules() if name.endswith("attn2")} == {2}
+
+
+def test_mentions_are_the_things_of_a_caption_in_order():
+    seen = 0
+    for index in range(60):
+        page = draw_page("held-out", 3, index)
+        things = {thing.kind: thing for thing in page.scene.things}
+        mentions = find_mentions(page.long.text)
+        assert {mention.kind for mention in mentions} == things.keys()
+        assert [mention.start for mention in mentions] == sorted(mention.start for mention in mentions)
+        for mention in mentions:
+            assert mention.colour in (things[mention.kind].colour, None)
+            seen += mention.colour is not None
+    assert seen > 200
+    assert find_mentions("nothing of it") == []
+
+
+def test_a_verdict_is_what_the_detector_believes(monkeypatch):
+    text = "Two red kites above a blue barn. There is a boat."
+    found = {"kite": Found(0.9, "red", 0, 0), "barn": Found(0.9, "red", 0, 0), "boat": Found(0.1, "blue", 0, 0)}
+    detector = build_detector(SMALL)
+    monkeypatch.setattr(detector, "find", lambda pictures: [found for _ in pictures])
+    (verdicts,) = judge(detector, [None], text)
+    seen = [(v.mention.kind, v.found, v.coloured) for v in verdicts]
+    assert seen == [("kite", True, True), ("barn", True, False), ("boat", False, None)]
