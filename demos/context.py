@@ -23,6 +23,9 @@ from longclip.images import ImageError
 from longclip.registry import ModelSpec, assets, available, resolve
 
 if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from longclip.diffusion.detector import Detector
     from longclip.encoder import Encoder
     from longclip.tokens import Tokenizer
 
@@ -32,6 +35,8 @@ log = logging.getLogger(__name__)
 KEEP_SECONDS, KEEP_SETS = 3600.0, 40
 # Models from the hub kept in memory beside the embedded ones.
 KEEP_MODELS = 3
+# And of the diffusion pipelines, which are larger.
+EMBEDDED_PIPELINE, KEEP_PIPELINES = "picturebook-diffusion", 1
 # Captions a model reads in one go, and the seconds after which it goes on: a search that waits for it gets its turn between.
 BATCH, PAUSE = 32, 0.003
 # Errors whose message is a sentence for people.
@@ -112,6 +117,21 @@ class Context:
             return None
         return _full_tokenizer(spec.context_length)
 
+    def loading_pipeline(self, name: str) -> Iterator[tuple[int, int]]:
+        """Loads a diffusion pipeline: yields (bytes that have arrived, all) while it comes from the hub."""
+        yield from self._jobs.follow(("pipeline", name), lambda note: self._load_pipeline(name, note))
+        foreign = [key for key in self._jobs.names() if key[0] == "pipeline" and key[1] != EMBEDDED_PIPELINE]
+        for key in foreign[:-KEEP_PIPELINES]:
+            self._jobs.forget(key)
+
+    def pipeline(self, name: str) -> DiffusionPipeline:
+        """A diffusion pipeline. Raises Unavailable where it cannot be loaded."""
+        return self._result(("pipeline", name), lambda note: self._load_pipeline(name, note))
+
+    def detector(self) -> Detector:
+        """The judge of what the embedded pipeline draws. Raises Unavailable where it is not there."""
+        return self._result(("detector", EMBEDDED_PIPELINE), lambda note: _read_detector())
+
     def gallery(self, key: str) -> Gallery:
         """A gallery by key: `PICTURE_BOOK`, or one that was kept. Raises Unavailable for one that is gone."""
         with self._lock:
@@ -167,6 +187,12 @@ class Context:
         encoder.spec = own or encoder.spec
         return encoder
 
+    def _load_pipeline(self, name: str, note: Note) -> DiffusionPipeline:
+        from longclip.generation.pipelines import load_pipeline
+
+        dtype = "fp32" if self.device == "cpu" else "fp16"
+        return load_pipeline(name, self.device, dtype, progress=lambda arrived, total, _: note(arrived, total))
+
     def _embed(self, what: str, key: str, name: str, note: Note) -> np.ndarray:
         gallery, encoder = self.gallery(key), self.encoder(name)
 
@@ -202,6 +228,15 @@ def _full_tokenizer(context_length: int) -> Tokenizer:
     from longclip.tokens import Tokenizer
 
     return Tokenizer.full(context_length)
+
+
+def _read_detector() -> Detector:
+    from longclip.diffusion.detector import load_detector
+
+    folder = assets() / "models" / EMBEDDED_PIPELINE / "detector"
+    if not folder.is_dir():
+        raise Unavailable(f"There is no {folder}: the detector of the picture book has not been built here.")
+    return load_detector(folder)
 
 
 def _read_book() -> Gallery:

@@ -16,7 +16,8 @@ from demos.evaluation.labels import SETS, describe_figure, describe_set
 from demos.evaluation.measurements import OWN, Measurements
 from demos.evaluation.measuring import Data, Step, estimate_seconds
 from demos.evaluation.reports import Report, shipped_report
-from demos.evaluation.scoreboard import scoreboard, spell_time
+from demos.evaluation.scoreboard import scoreboard
+from demos.pieces import spell_time
 from demos.selection import PICTURE_BOOK
 from longclip.evaluation import MEASURES, measure
 

@@ -22,7 +22,7 @@ from huggingface_hub import constants
 
 import longclip
 from longclip import checkpoints, hub
-from longclip.hub import HubError, fetch
+from longclip.hub import HubError, fetch, fetch_pipeline
 from longclip.model import build_model
 from longclip.registry import ModelSpec, resolve
 
@@ -40,7 +40,8 @@ class Repositories:
         self.endpoint = ""
 
     def add_folder(self, name: str, folder: Path) -> None:
-        self.files[name] = {path.name: path.read_bytes() for path in folder.iterdir()}
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        self.files[name] = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         self.requests.append(f"{handler.command} {handler.path}")
@@ -252,3 +253,57 @@ def test_from_the_command_line(repositories, tiny_model_folder, tmp_path, closed
     failed = subprocess.run(command, env={**environment, "HF_ENDPOINT": closed_endpoint}, capture_output=True, text=True)
     assert failed.returncode == 2 and "Traceback" not in failed.stderr
     assert failed.stderr.strip().splitlines()[-1].startswith("error: owner/tiny (revision main) is not in the cache")
+
+
+@pytest.fixture
+def pipeline_folder(tiny_model_folder, tmp_path) -> Path:
+    from small_pipelines import sd_pipeline
+
+    sd_pipeline(longclip.load(tiny_model_folder(77))).save_pretrained(tmp_path / "pipeline")
+    return tmp_path / "pipeline"
+
+
+def test_a_pipeline_is_fetched_part_by_part_and_nothing_else(repositories, pipeline_folder):
+    from longclip.generation.pipelines import load_pipeline
+
+    repositories.add_folder("owner/pipe", pipeline_folder)
+    wanted = set(repositories.files["owner/pipe"])
+    others = ("unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.bin", "other/model.safetensors")
+    repositories.files["owner/pipe"] |= dict.fromkeys((*others, "README.md", "v1-5.ckpt"), b"unwanted")
+    steps: list[tuple[int, int, str]] = []
+    fetched = fetch_pipeline("owner/pipe", "main", lambda *step: steps.append(step), repositories.endpoint)
+    there = {path.relative_to(fetched.path).as_posix() for path in fetched.path.rglob("*") if path.is_file()}
+    assert fetched.revision == COMMIT and there == wanted and steps[-1][0] == steps[-1][1]
+    assert load_pipeline(str(fetched.path)).unet.config.cross_attention_dim == 64
+    # And once more, with no hub to be reached.
+    repositories.status["owner/pipe"] = (503, "")
+    assert fetch_pipeline("owner/pipe", "main", endpoint=repositories.endpoint).path == fetched.path
+
+
+def test_shards_of_a_part_are_fetched_in_place_of_the_whole(repositories, pipeline_folder):
+    repositories.add_folder("owner/pipe", pipeline_folder)
+    files = repositories.files["owner/pipe"]
+    files["unet/diffusion_pytorch_model.safetensors.index.json"] = b"{}"
+    files |= {f"unet/diffusion_pytorch_model-0000{n}-of-00002.safetensors": b"shard" for n in (1, 2)}
+    fetched = fetch_pipeline("owner/pipe", "main", endpoint=repositories.endpoint)
+    assert {path.name for path in (fetched.path / "unet").glob("*.safetensors")} == {
+        "diffusion_pytorch_model-00001-of-00002.safetensors",
+        "diffusion_pytorch_model-00002-of-00002.safetensors",
+    }
+
+
+def test_what_a_pipeline_lacks_is_one_sentence(repositories, pipeline_folder, closed_endpoint):
+    repositories.add_folder("owner/pipe", pipeline_folder)
+    files = repositories.files["owner/pipe"]
+    weights = files.pop("vae/diffusion_pytorch_model.safetensors")
+    files["vae/diffusion_pytorch_model.bin"] = weights
+    with pytest.raises(HubError, match="no safetensors of its part 'vae'"):
+        fetch_pipeline("owner/pipe", "main", endpoint=repositories.endpoint)
+    files["model_index.json"] = b"[1, 2]"
+    with pytest.raises(HubError, match="lists no parts"):
+        fetch_pipeline("owner/pipe", COMMIT, endpoint=repositories.endpoint)
+    del files["model_index.json"]
+    with pytest.raises(HubError, match="no file model_index.json"):
+        fetch_pipeline("owner/pipe", "main", endpoint=repositories.endpoint)
+    with pytest.raises(HubError, match="hub cannot be reached"):
+        fetch_pipeline("owner/other", "main", endpoint=closed_endpoint)

@@ -16,8 +16,8 @@ from demos.evaluation.figures import PLOTS, TO_IMAGE, TO_TEXT, curve_figure
 from demos.evaluation.labels import describe_set
 from demos.evaluation.measuring import Data, Measuring, Step, cost, estimate_seconds
 from demos.evaluation.reports import Report
-from demos.evaluation.scoreboard import progress, scoreboard, spell_time
-from demos.pieces import note
+from demos.evaluation.scoreboard import scoreboard
+from demos.pieces import note, progress, spell_time
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.evaluation import MEASURES, skipped
 

@@ -23,29 +23,6 @@ def scoreboard(report: Report, running: bool = False) -> str:
     return f'<div class="sets">{cards}</div>' if cards else ""
 
 
-def progress(text: str, done: float, seconds: float | None = None) -> str:
-    """What is being done, how much of all is (0 to 1), and the seconds it still takes, where known."""
-    left = f"{spell_time(seconds)} left" if seconds is not None else ""
-    return (
-        f'<div class="measuring"><p role="status"><b>{visible(text)} …</b><span>{left}</span></p>'
-        f'<div class="meter busy"><i style="width:{100 * done:.1f}%"></i></div></div>'
-    )
-
-
-def spell_time(seconds: float) -> str:
-    """A time in plain words, such as "about 20 seconds"."""
-    if seconds < 8:
-        return "a few seconds"
-    if seconds < 50:
-        return f"about {round(seconds / 10) * 10} seconds"
-    if seconds < 90:
-        return "about a minute"
-    if seconds < 3000:
-        return f"about {round(seconds / 60)} minutes"
-    hours = max(1, round(seconds / 3600))
-    return "about an hour" if hours == 1 else f"about {hours} hours"
-
-
 def _set_card(report: Report, data: str, running: bool) -> str:
     title, about = describe_set(data)
     labels = {name: describe_figure(name) for name in report.names(data) if not _is_curve(report, data, name)}

@@ -136,7 +136,7 @@ def _locate(name: str, progress: hub.Progress | None) -> Path:
     if name.startswith("hf-hub:"):
         repository, _, revision = name.removeprefix("hf-hub:").partition("@")
         return hub.fetch_pipeline(repository, revision or "main", progress).path
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Path(name)
     known = ", ".join(spec.name for spec in SPECS)
     raise ValueError(f"pipeline {name!r} is unknown; there are {known}, a folder, or hf-hub:owner/name")

@@ -1,0 +1,146 @@
+"""What the *Text to image* tab does: draws while the page watches, compares arms, restores a form from a picture."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from demos.context import Context, Unavailable
+from demos.generation.order import CUT, LONG, Order
+from demos.generation.sheets import arms
+from demos.generation.studio import Sketch, Studio
+from demos.pieces import note, progress, visible
+from demos.retrieval.examples import EVERY, LATE, rows_of_kind
+from demos.selection import PICTURE_BOOK, Selection
+from longclip.gallery import Gallery
+
+# Seconds between two looks at what is drawn.
+LOOK = 0.15
+SHORT_EXAMPLE, LONG_EXAMPLE = 3, 34
+
+Update = Any
+
+
+@dataclass
+class Drawings:
+    """Handlers of the tab. What is shown is (progress or a sentence, arms, sketches, stop button, comparison)."""
+
+    context: Context
+    studio: Studio = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.studio = Studio(self.context)
+
+    def draw(self, judge: str, *form: Any) -> Iterator[list[Update]]:
+        """Draws what the form asks for; every arm is shown as it comes."""
+        try:
+            order = Order.from_form(self.context.public, *form)
+            for name, done, total in self.studio.preparing(order):
+                share = f" {100 * done / total:.0f} %" if total else ""
+                yield _shown(f'<p class="report" role="status">Loading {visible(name)} …{share}</p>', busy=True)
+        except (ValueError, Unavailable) as error:
+            yield _shown(note(str(error)))
+            return
+        sketches: list[Sketch] = []
+        shown = begun = time.monotonic()
+        for sketches in self.studio.draw(order, judge):
+            now = time.monotonic()
+            if now - shown >= LOOK:
+                shown = now
+                yield [_status(sketches, now - begun), arms(sketches), gr.skip(), gr.update(visible=True), gr.skip()]
+        yield ["", arms(sketches), tuple(sketches), gr.update(visible=False), gr.update(visible=_comparable(sketches))]
+
+    def stop(self) -> list[Update]:
+        """What is shown once the visitor no longer waits."""
+        return [note("Stopped. Draw again when you like."), gr.skip(), gr.skip(), gr.update(visible=False), gr.skip()]
+
+    def choices(self, sketches: tuple[Sketch, ...]) -> list[Update]:
+        """What can be compared: choices of two pickers, the cut arm and Long-CLIP at first, and the two pictures."""
+        done = [sketch for sketch in sketches if sketch.pictures and sketch.finished]
+        offered = [(sketch.title, sketch.arm) for sketch in done]
+        names = [sketch.arm for sketch in done]
+        left = CUT if CUT in names else next(iter(names), None)
+        right = LONG if LONG in names else next(reversed(names), None)
+        pickers = [gr.update(choices=offered, value=value) for value in (left, right)]
+        return [*pickers, self.compare(sketches, left, right)]
+
+    def compare(self, sketches: tuple[Sketch, ...], left: str | None, right: str | None) -> Update:
+        """Two arms' first pictures, one over the other."""
+        found = {sketch.arm: sketch.pictures[0] for sketch in sketches if sketch.pictures}
+        if left not in found or right not in found:
+            return gr.update(value=None)
+        return gr.update(value=tuple(_enlarged(found[arm]) for arm in (left, right)))
+
+    def restore(self, file: str | None) -> list[Update]:
+        """The form's fields and a sentence, from a picture that was downloaded here."""
+        from longclip.generation.pictures import LARGEST_FILE, read_png
+
+        fields = len(Order().form())
+        if not file:
+            return [gr.skip()] * fields + [""]
+        try:
+            path = Path(file)
+            data = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else b"\0" * (LARGEST_FILE + 1)
+            order = Order.from_details(read_png(data), self.context.public)
+        except ValueError as error:
+            return [gr.skip()] * fields + [note(_sentence(str(error)))]
+        return [*order.form(), '<p class="report" role="status">The form is as it was for that picture: press Draw.</p>']
+
+    def example(self, long: bool) -> str:
+        """A prompt: a sentence, or a caption that says something beyond the 77th token."""
+        book = self._book()
+        rows = rows_of_kind(book, LATE if long else EVERY) if book else []
+        if not rows:
+            return ""
+        row = rows[(LONG_EXAMPLE if long else SHORT_EXAMPLE) % len(rows)]
+        return book.captions[row] if long else book.short_captions[row]
+
+    def carried(self, selection: Selection) -> str | Update:
+        """The caption that the visitor looks at in the retrieval tab."""
+        if selection.caption.strip():
+            return selection.caption
+        gr.Info("Write or pick a caption in the retrieval tab first.", title="No caption there yet")
+        return gr.skip()
+
+    def _book(self) -> Gallery | None:
+        try:
+            return self.context.gallery(PICTURE_BOOK)
+        except Unavailable:
+            return None
+
+
+def _status(sketches: list[Sketch], passed: float) -> str:
+    steps = sum(sketch.step for sketch in sketches)
+    current = next((sketch for sketch in reversed(sketches) if sketch.steps), None)
+    if current is None:
+        return progress("Reading the prompt", 0.0)
+    total = current.steps * len(sketches)
+    left = passed * (total - steps) / steps if steps > 2 else None
+    return progress(f"{current.title}, step {current.step} of {current.steps}", steps / total, left)
+
+
+def _shown(status: str, busy: bool = False) -> list[Update]:
+    return [status, gr.skip(), gr.skip(), gr.update(visible=busy), gr.skip()]
+
+
+def _comparable(sketches: list[Sketch]) -> bool:
+    return sum(bool(sketch.pictures) and sketch.finished for sketch in sketches) > 1
+
+
+def _enlarged(data: bytes) -> Image.Image:
+    """A picture of 512 pixels a side at least: the comparison shows it in its own size."""
+    with Image.open(io.BytesIO(data)) as picture:
+        factor = max(1, 512 // picture.width)
+        return picture.convert("RGB").resize((picture.width * factor, picture.height * factor), Image.Resampling.LANCZOS)
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith(".") else text + "."

@@ -1,0 +1,243 @@
+"""Where the drawing is done: pipelines and swaps kept in memory, and an order drawn arm by arm."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from demos.context import SPOKEN, Context, Unavailable
+from demos.generation.order import ARMS, CHUNKS, CUT, EMBEDDED, LONG, Order
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from longclip.generation.prompts import Prompt
+
+DETECTOR = "detector"
+# Swapped pipelines kept: each holds a text encoder of its own.
+KEEP_SWAPS = 4
+# Sides of the word maps that are shown; finer ones are averaged.
+FINEST_MAP = 16
+_WORD = re.compile(r"\S+")
+
+
+@dataclass(frozen=True)
+class Word:
+    """Characters of the prompt, and where they drew: bytes of a square, row by row, 255 where most; empty where unread."""
+
+    start: int
+    end: int
+    places: bytes = b""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the judge says of one thing or sentence of the prompt."""
+
+    text: str
+    start: int
+    score: float
+    found: bool | None = None
+    coloured: bool | None = None
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """One arm as far as it is drawn. pictures: PNG files, one a seed. findings: of the first picture.
+
+    unseen_start: the first character that this arm does not read; clip_end: the first that the pipeline's own CLIP does not.
+    """
+
+    arm: str
+    prompt: str
+    read: int = 0
+    total: int = 0
+    unseen_start: int = 0
+    clip_end: int = 0
+    step: int = 0
+    steps: int = 0
+    seconds_left: float = 0.0
+    pictures: tuple[bytes, ...] = ()
+    words: tuple[Word, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    judged_by: str = ""
+    problem: str = ""
+
+    @property
+    def title(self) -> str:
+        return ARMS[self.arm]
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.problem) or 0 < self.steps == self.step
+
+
+@dataclass
+class Studio:
+    """Loads and draws for one running app; one drawing at a time is the page's to see to."""
+
+    context: Context
+    _swaps: OrderedDict[tuple[str, str], Any] = field(default_factory=OrderedDict)
+
+    def names(self) -> list[tuple[str, str]]:
+        """(label, name) of the pipelines that can be chosen; on a public page those that can be drawn with in a minute."""
+        from longclip.generation.pipelines import SPECS
+
+        specs = [spec for spec in SPECS if spec.repository is None or not self.context.public or self.context.device != "cpu"]
+        return [
+            (f"{spec.name} · {spec.size} px" + (" · needs download" if spec.repository else ""), spec.name) for spec in specs
+        ]
+
+    def preparing(self, order: Order) -> Iterator[tuple[str, int, int]]:
+        """Loads what an order needs: yields (name, bytes that have arrived, all). Raises Unavailable."""
+        if order.pipeline not in {name for _, name in self.names()} and self.context.public:
+            raise Unavailable(f"{order.pipeline or 'A pipeline without a name'} is not among the pipelines of this page.")
+        for done, total in self.context.loading_pipeline(order.pipeline):
+            yield order.pipeline, done, total
+        self.context.pipeline(order.pipeline)
+        if set(order.arms) - {CUT, CHUNKS}:
+            for done, total in self.context.loading(order.model):
+                yield order.model, done, total
+
+    def draw(self, order: Order, judge: str) -> Iterator[list[Sketch]]:
+        """Each arm in turn, step by step; what is yielded is all of them so far. Closing it ends the drawing."""
+        from longclip.generation.drawing import DrawingError
+
+        sketches = [Sketch(arm, order.prompt) for arm in order.arms]
+        for number, sketch in enumerate(sketches):
+            try:
+                for news in self._draw_arm(order, sketch, judge):
+                    sketches[number] = news
+                    yield list(sketches)
+            except (*SPOKEN, DrawingError, Unavailable) as error:
+                sketches[number] = replace(sketch, problem=str(error))
+                yield list(sketches)
+
+    def _draw_arm(self, order: Order, sketch: Sketch, judge: str) -> Iterator[Sketch]:
+        from longclip.generation.drawing import Settings, draw
+        from longclip.generation.pictures import write_png
+        from longclip.generation.text_models import own_tokenizer
+        from longclip.generation.word_maps import WordMaps
+
+        pipeline = self.context.pipeline(order.pipeline)
+        prompt = self._read(order, sketch.arm, pipeline)
+        tokens = prompt.tokens
+        own = own_tokenizer(pipeline.tokenizer)(order.prompt)
+        sketch = replace(sketch, read=len(tokens), total=own.total, unseen_start=tokens.unseen_start, steps=order.steps)
+        sketch = replace(sketch, clip_end=own.unseen_start)
+        side = pipeline.unet.config.sample_size
+        maps = WordMaps(side, side)
+        settings = Settings(order.seeds, order.steps, order.guidance, preview_every=1 if order.pipeline == EMBEDDED else 4)
+        for step in draw(pipeline, prompt, settings, maps):
+            shown = step.pictures
+            if step.finished:
+                break
+            pictures = tuple(write_png(picture, {}) for picture in shown) or sketch.pictures
+            sketch = replace(sketch, step=step.number, pictures=pictures, seconds_left=step.seconds_left)
+            yield sketch
+        revisions = self._revisions(order)
+        files = [
+            write_png(picture, order.details(sketch.arm, seed, revisions))
+            for picture, seed in zip(shown, order.seeds, strict=True)
+        ]
+        sketch = replace(sketch, step=order.steps, pictures=tuple(files), seconds_left=0.0)
+        sketch = replace(sketch, words=place_words(prompt, maps.result().numpy()))
+        yield sketch
+        findings, judged_by = self._judge(order.prompt, shown[0], judge)
+        yield replace(sketch, findings=findings, judged_by=judged_by)
+
+    def _read(self, order: Order, arm: str, pipeline: DiffusionPipeline) -> Prompt:
+        from longclip.generation.prompts import embed, embed_in_chunks, mix
+
+        words = (order.prompt, order.negative, order.clip_skip)
+        if arm == CUT:
+            return embed(pipeline, *words)
+        if arm == CHUNKS:
+            return embed_in_chunks(pipeline, *words)
+        whole = embed(self._swapped(order, pipeline), *words)
+        return whole if arm == LONG else mix(embed_in_chunks(pipeline, *words), whole, order.share)
+
+    def _swapped(self, order: Order, pipeline: DiffusionPipeline) -> DiffusionPipeline:
+        from longclip.generation.pipelines import swap
+
+        encoder = self.context.encoder(order.model)
+        key = (order.pipeline, f"{order.model}@{encoder.fingerprint}")
+        known, swapped = self._swaps.get(key, (None, None))
+        # A pipeline that was dropped and loaded anew is another one.
+        if known is not pipeline:
+            swapped = swap(pipeline, encoder)
+            self._swaps[key] = (pipeline, swapped)
+        self._swaps.move_to_end(key)
+        while len(self._swaps) > KEEP_SWAPS:
+            self._swaps.popitem(last=False)
+        return swapped
+
+    def _revisions(self, order: Order) -> dict[str, str]:
+        found = {order.pipeline: revision_of(self.context.pipeline(order.pipeline))}
+        if self.context.ready(order.model) and set(order.arms) - {CUT, CHUNKS}:
+            found[order.model] = self.context.encoder(order.model).fingerprint
+        return found
+
+    def _judge(self, prompt: str, picture: Any, judge: str) -> tuple[tuple[Finding, ...], str]:
+        """What the judge finds, and who it is; nothing where there is none or nothing to judge."""
+        if not prompt.strip() or not judge:
+            return (), ""
+        if judge == DETECTOR:
+            from longclip.diffusion.judge import judge as look
+
+            verdicts = look(self.context.detector(), [picture], prompt)[0]
+            return tuple(
+                Finding(
+                    f"{v.mention.colour} {v.mention.kind}" if v.mention.colour else v.mention.kind,
+                    v.mention.start,
+                    float(v.found),
+                    v.found,
+                    v.coloured,
+                )
+                for v in verdicts
+            ), "the picture book's detector"
+        from longclip.generation.agreement import measure_agreement
+
+        encoder = self.context.encoder(judge)
+        scores, spans = measure_agreement(encoder, [picture], prompt)
+        findings = [Finding(prompt[a:b], a, float(score)) for score, (a, b) in zip(scores[0], spans, strict=True)]
+        return tuple(findings), encoder.spec.title
+
+
+def revision_of(pipeline: DiffusionPipeline) -> str:
+    """The commit a pipeline was fetched at; empty for one of this machine."""
+    folder = Path(str(pipeline.config.get("_name_or_path", "")))
+    return folder.name if folder.parent.name == "snapshots" else ""
+
+
+def place_words(prompt: Prompt, maps: np.ndarray) -> tuple[Word, ...]:
+    """The words of a prompt with their maps: maps [positions, height, width] summed over a word's tokens."""
+    tokens = prompt.tokens
+    spans = tokens.spans[1 : len(prompt.columns) + 1]
+    words = []
+    for match in _WORD.finditer(tokens.text[: tokens.unseen_start]):
+        start, end = match.span()
+        columns = [column for column, (a, b) in zip(prompt.columns, spans, strict=True) if a < end and b > start]
+        words.append(Word(start, end, _as_bytes(maps[columns].sum(0)) if columns else b""))
+    return tuple(words)
+
+
+def _as_bytes(places: np.ndarray) -> bytes:
+    """A square of at most `FINEST_MAP` a side, 255 at its highest, 0 at its lowest."""
+    factor = max(1, len(places) // FINEST_MAP)
+    side = len(places) // factor
+    square = places[: side * factor, : side * factor].reshape(side, factor, side, factor).mean((1, 3))
+    low, high = square.min(), square.max()
+    scaled = np.zeros_like(square) if high <= low else (square - low) / (high - low)
+    return np.round(255 * scaled).astype(np.uint8).tobytes()
+
+
+def count_found(findings: Sequence[Finding]) -> tuple[int, int]:
+    """(found, all)."""
+    return sum(bool(finding.found) for finding in findings), len(findings)

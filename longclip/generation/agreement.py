@@ -1,0 +1,24 @@
+"""A judge for any pipeline: how well another model, one that did not draw, finds each sentence in what was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL.Image import Image
+
+from ..encoder import Encoder
+from ..sentences import split_sentences
+
+
+def measure_agreement(encoder: Encoder, pictures: Sequence[Image], text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Cosines [pictures, sentences] of each picture with each sentence of a text, and the sentences' character spans.
+
+    By sentence, so that a model of 77 tokens can judge what was drawn for a text of any length. Raises ValueError for a
+    text without words.
+    """
+    spans = split_sentences(text)
+    if not spans:
+        raise ValueError("there is no sentence to judge by: wanted a prompt of at least a word")
+    sentences = encoder.encode_text([text[start:end] for start, end in spans])
+    return encoder.encode_image(pictures) @ sentences.T, spans

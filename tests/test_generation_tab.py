@@ -1,0 +1,271 @@
+"""The *Text to image* tab: orders, what is drawn and judged, what is shown on good and bad input, pictures that restore it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import CORPUS
+from PIL import Image
+from small_pipelines import sd_pipeline
+
+import longclip
+from demos.context import Context, Unavailable
+from demos.generation import studio as studios
+from demos.generation.drawings import Drawings
+from demos.generation.order import ARMS, CHUNKS, CUT, LONG, LONGEST_PROMPT, MIX, Order
+from demos.generation.sheets import arms
+from demos.generation.studio import DETECTOR, Finding, Sketch, Studio, Word, place_words
+from demos.selection import Selection
+from longclip.diffusion.detector import Detector
+from longclip.generation.agreement import measure_agreement
+from longclip.generation.pictures import KEY, read_png, write_png
+from longclip.generation.prompts import embed
+
+LONG_PROMPT = " ".join(CORPUS * 3)
+HOSTILE = '<script>alert(1)</script>"${x}{{y}}'
+
+
+@pytest.fixture(scope="module")
+def folders(tiny_model_folder, tmp_path_factory):
+    """(folder of a tiny pipeline, folder of the tiny Long-CLIP that fits it)."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    sd_pipeline(longclip.load(tiny_model_folder(77))).save_pretrained(folder)
+    return str(folder), str(tiny_model_folder(248))
+
+
+@pytest.fixture(scope="module")
+def context():
+    made = Context()
+    torch.manual_seed(0)
+    detector = Detector(8, 32).eval()
+    made.detector = lambda: detector
+    return made
+
+
+@pytest.fixture
+def drawings(context):
+    return Drawings(context)
+
+
+@pytest.fixture
+def order(folders):
+    return Order(LONG_PROMPT, pipeline=folders[0], model=folders[1], arms=tuple(ARMS), steps=2)
+
+
+def last(drawings: Drawings, order: Order, judge: str = DETECTOR) -> dict:
+    """What is shown in the end, by name."""
+    names = ("status", "board", "sketches", "stop", "comparison")
+    return dict(zip(names, list(drawings.draw(judge, *order.form()))[-1], strict=True))
+
+
+def test_every_arm_is_drawn_from_the_same_noise(drawings, order, context):
+    shown = list(drawings.draw("", *order.form()))
+    sketches = shown[-1][2]
+    assert [sketch.arm for sketch in sketches] == [CUT, CHUNKS, LONG, MIX] and all(sketch.finished for sketch in sketches)
+    assert shown[0][3]["visible"] and not shown[-1][3]["visible"] and shown[-1][4]["visible"]
+    cut, chunks, long, _ = sketches
+    assert cut.unseen_start < len(LONG_PROMPT) == long.unseen_start == chunks.unseen_start
+    assert cut.clip_end == cut.unseen_start == long.clip_end and cut.read == 77 < long.read == cut.total
+    alone = last(drawings, replace(order, arms=(LONG,)), "")["sketches"][0]
+    assert _pixels(alone.pictures[0]) == _pixels(long.pictures[0]) != _pixels(cut.pictures[0])
+    # Nothing was changed by the swap: the first arm again.
+    again = last(drawings, replace(order, arms=(CUT,)), "")["sketches"][0]
+    assert _pixels(again.pictures[0]) == _pixels(cut.pictures[0])
+
+
+def test_a_mix_of_all_is_long_clip(drawings, order):
+    ends = [last(drawings, replace(order, arms=(MIX,), share=share), "")["sketches"][0] for share in (0.0, 1.0)]
+    long = last(drawings, replace(order, arms=(LONG,)), "")["sketches"][0]
+    assert _pixels(ends[1].pictures[0]) == _pixels(long.pictures[0]) != _pixels(ends[0].pictures[0])
+
+
+def test_pictures_say_how_they_were_drawn_and_restore_the_form(drawings, order, tmp_path):
+    order = replace(order, seed=2**32 - 1, count=2, arms=(LONG,), guidance=4.5, negative="a pond", clip_skip=1)
+    (sketch,) = last(drawings, order, "")["sketches"]
+    assert len(sketch.pictures) == 2
+    details = read_png(sketch.pictures[1])
+    assert details["seed"] == 0 and details["revisions"][order.model]
+    file = tmp_path / "picture.png"
+    file.write_bytes(sketch.pictures[1])
+    *form, note = drawings.restore(str(file))
+    assert Order(*form) == replace(order, seed=0, count=1, arms=[LONG]) and "press Draw" in note
+    (again,) = last(drawings, Order(*form), "")["sketches"]
+    assert np.abs(_array(again.pictures[0]).astype(int) - _array(sketch.pictures[1])).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"no picture", "no PNG"),
+        (b"\0" * 20_000_001, "20 MB"),
+        (write_png(Image.new("RGB", (8, 8)), {"prompt": 3}), "does not say how it was drawn"),
+        (write_png(Image.new("RGB", (8, 8)), {"prompt": "x", "steps": "many"}), "number of steps is"),
+        (write_png(Image.new("RGB", (8, 8)), {"prompt": "x", "guidance": "much"}), "guidance is"),
+        (write_png(Image.new("RGB", (8, 8)), {"prompt": HOSTILE, "arms": HOSTILE}), "does not say how it was drawn"),
+    ],
+)
+def test_other_files_change_nothing_and_say_why(drawings, tmp_path, content, sentence):
+    file = tmp_path / "file.png"
+    file.write_bytes(content)
+    *form, note = drawings.restore(str(file))
+    assert sentence in note and all("value" not in field for field in form)
+    assert drawings.restore(None)[-1] == ""
+
+
+def test_a_png_without_details_is_named(tmp_path):
+    plain = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(plain, "PNG")
+    with pytest.raises(ValueError, match="does not say how it was drawn"):
+        read_png(plain.getvalue())
+    from PIL.PngImagePlugin import PngInfo
+
+    info, broken = PngInfo(), io.BytesIO()
+    info.add_itxt(KEY, "{")
+    Image.new("RGB", (8, 8)).save(broken, "PNG", pnginfo=info)
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_png(broken.getvalue())
+    assert read_png(write_png(Image.new("RGB", (8, 8)), {"prompt": "é🦊", "seed": 1})) == {"prompt": "é🦊", "seed": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"arms": ()}, "at least one way"),
+        ({"prompt": "x" * (LONGEST_PROMPT + 1)}, "60,001 characters"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": None}, "seed is None"),
+        ({"steps": 1000}, "number of steps is 1000"),
+        ({"count": 9}, "number of pictures is 9"),
+        ({"pipeline": "nowhere"}, "unknown; there are picturebook-diffusion"),
+        ({"pipeline": ""}, "unknown"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_is_drawn(drawings, order, changes, sentence):
+    values = last(drawings, replace(order, **changes))
+    assert sentence in values["status"] and "Traceback" not in values["status"]
+    assert not values["stop"]["visible"]
+
+
+def test_an_encoder_that_does_not_fit_is_named_in_its_arm_and_the_others_are_drawn(drawings, order):
+    sketches = last(drawings, replace(order, model="picturebook-longclip", arms=(CUT, LONG)), "")["sketches"]
+    unknown = last(drawings, replace(order, model="nothing", arms=(CUT, LONG)), "")["sketches"]
+    assert unknown[0].pictures and "not among the models" in unknown[1].problem
+    assert sketches[0].pictures and "128 wide" in sketches[1].problem and not sketches[1].pictures
+    assert "128 wide" in arms(sketches)
+
+
+def test_prompts_of_any_kind_are_drawn(drawings, order):
+    for prompt in ("", "🦊" * 40, "مرحبا بالعالم", "a red fox " * 5000, HOSTILE):
+        values = last(drawings, replace(order, prompt=prompt, steps=1))
+        assert all(sketch.pictures for sketch in values["sketches"]), prompt
+        assert "<script" not in values["board"]
+
+
+def test_on_a_public_page_only_what_is_listed_is_drawn(order):
+    drawings = Drawings(Context(public=True))
+    assert [name for _, name in drawings.studio.names()] == ["picturebook-diffusion"]
+    assert "not among the pipelines" in last(drawings, order)["status"]
+    assert "number of steps is 60" in last(drawings, replace(order, steps=60))["status"]
+
+
+def test_leaving_ends_the_drawing(drawings, order, context):
+    steps = drawings.draw("", *replace(order, steps=100).form())
+    for values in steps:
+        if "step" in str(values[0]):
+            break
+    steps.close()
+    assert len(last(drawings, replace(order, steps=1))["sketches"]) == 4
+    assert not drawings.stop()[3]["visible"]
+
+
+def test_the_detector_judges_and_another_model_can(drawings, order, folders, context):
+    prompt = "A red kite above a barn. " + LONG_PROMPT
+    (sketch,) = last(drawings, replace(order, prompt=prompt, arms=(CUT,)))["sketches"]
+    assert [finding.text for finding in sketch.findings][:2] == ["red kite", "barn"] and "detector" in sketch.judged_by
+    (sketch,) = last(drawings, replace(order, prompt=prompt, arms=(CUT,)), folders[1])["sketches"]
+    picture = Image.open(io.BytesIO(sketch.pictures[0]))
+    encoder = context.encoder(folders[1])
+    wanted, spans = measure_agreement(encoder, [picture], prompt)
+    assert [finding.score for finding in sketch.findings] == pytest.approx(list(wanted[0]), abs=1e-3)
+    assert [finding.text for finding in sketch.findings] == [prompt[a:b] for a, b in spans]
+    one = encoder.encode_image([picture])[0] @ encoder.encode_text([sketch.findings[0].text])[0]
+    assert sketch.findings[0].score == pytest.approx(one, abs=1e-3)
+    with pytest.raises(ValueError, match="no sentence"):
+        measure_agreement(encoder, [picture], "  ")
+
+
+def test_words_carry_the_maps_of_their_tokens(tiny_model_folder):
+    pipeline = sd_pipeline(longclip.load(tiny_model_folder(77)))
+    prompt = embed(pipeline, "a red fox, a moon " * 10)
+    maps = np.zeros((77, 4, 4), np.float32)
+    maps[prompt.columns[1], 2, 3] = 1.0
+    words = place_words(prompt, maps)
+    assert [prompt.tokens.text[word.start : word.end] for word in words][:4] == ["a", "red", "fox,", "a"]
+    assert list(words[1].places) == [0] * 11 + [255] + [0] * 4 and not any(words[0].places)
+    assert words[-1].end <= prompt.tokens.unseen_start
+    fine = place_words(prompt, np.random.default_rng(0).random((77, 64, 64)))
+    assert len(fine[0].places) == 16 * 16
+
+
+def test_what_is_shown_is_escaped_and_says_more_than_colour():
+    sketch = Sketch(CUT, HOSTILE + " tail", 77, 90, len(HOSTILE), 8, 2, 2, pictures=(b"png",))
+    sketch = replace(sketch, words=(Word(0, 8, b"\0" * 4),), judged_by=HOSTILE)
+    findings = (Finding(HOSTILE, 0, 1.0, True, False), Finding("barn", 0, 0.0, False), Finding("kite", 9, 1.0, True, True))
+    html = arms([replace(sketch, findings=findings), Sketch(LONG, "")])
+    assert "<script" not in html and "2 of 3" in html and "1 of 1</b> beyond token 77" in html
+    assert "not found: " in html and "in another colour" in html and "waits for its turn" in html
+    assert re.search(r"<s [^>]*> tail</s>", html) and 'download="longclip-cut-1.png"' in html
+    assert base64.b64encode(b"png").decode() in html and arms([]) == ""
+    cosines = arms([replace(sketch, findings=(Finding("x" * 200, 0, 0.25),))])
+    assert "0.250" in cosines and "x" * 100 not in cosines
+
+
+def test_two_arms_are_compared(drawings, order):
+    sketches = tuple(last(drawings, order, "")["sketches"])
+    left, right, slider = drawings.choices(sketches)
+    assert (left["value"], right["value"]) == (CUT, LONG) and len(left["choices"]) == 4
+    pictures = slider["value"]
+    assert pictures[0].width >= 500 and pictures[0].tobytes() != pictures[1].tobytes()
+    assert drawings.compare(sketches, CUT, None)["value"] is None
+    assert drawings.choices(())[0]["value"] is None
+
+
+def test_examples_and_the_caption_of_the_other_tab(drawings, monkeypatch):
+    long, short = drawings.example(long=True), drawings.example(long=False)
+    assert len(long) > 300 > len(short) > 10
+    assert drawings.carried(Selection(caption="a kite")) == "a kite"
+    told = []
+    monkeypatch.setattr("gradio.Info", lambda text, **_: told.append(text))
+    assert "value" not in drawings.carried(Selection()) and told
+
+
+def test_swaps_are_kept_and_let_go_of(context, order, monkeypatch):
+    studio, pipeline = Studio(context), context.pipeline(order.pipeline)
+    first = studio._swapped(order, pipeline)
+    assert studio._swapped(order, pipeline) is first
+    monkeypatch.setattr(studios, "KEEP_SWAPS", 0)
+    studio._swapped(order, pipeline)
+    assert not studio._swaps
+
+
+def test_a_pipeline_that_was_not_built_is_one_sentence(context, tmp_path, monkeypatch, order):
+    monkeypatch.setenv("LONGCLIP_ASSETS", str(tmp_path))
+    fresh = Context()
+    values = last(Drawings(fresh), replace(order, pipeline="picturebook-diffusion"))
+    assert "has not been built here" in values["status"]
+    with pytest.raises(Unavailable, match="detector"):
+        fresh.detector()
+
+
+def _array(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def _pixels(data: bytes) -> bytes:
+    return _array(data).tobytes()
