@@ -65,6 +65,24 @@ def format_table(found: dict[str, list[Figures]], columns: dict[str, str]) -> st
     return "\n".join(lines)
 
 
+def draw_curves(found: dict[str, list[Figures]], curve: str, x: str, y: str, path: Path) -> None:
+    """The figure `curve` ({place: value}), a line an arm: the mean of its seeds, and their range as a band."""
+    import plotly.graph_objects as go
+    from plotly.colors import qualitative
+
+    figure = go.Figure(layout={"xaxis_title": x, "yaxis_title": y, "template": "plotly_white"})
+    for number, (arm, rows) in enumerate((arm, rows) for arm, rows in found.items() if rows):
+        places = list(rows[0][curve])
+        values = [[row[curve][place] for row in rows] for place in places]
+        at, colour = [float(place) for place in places], qualitative.Safe[number % len(qualitative.Safe)]
+        low, high = [min(some) for some in values], [max(some) for some in values]
+        band = {"fill": "toself", "line_width": 0, "opacity": 0.2, "fillcolor": colour, "hoverinfo": "skip"}
+        figure.add_scatter(x=at + at[::-1], y=high + low[::-1], showlegend=False, mode="lines", **band)
+        line = {"color": colour, "dash": ("solid", "dash", "dot")[number % 3]}
+        figure.add_scatter(x=at, y=[statistics.mean(some) for some in values], name=arm, mode="lines+markers", line=line)
+    figure.write_html(path, include_plotlyjs="cdn")
+
+
 def spread(values: Sequence[float | None]) -> str:
     """Mean ± half the range."""
     known = [value for value in values if value is not None]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.arms import Arm, format_table, run_arms
+from benchmarks.arms import Arm, draw_curves, format_table, run_arms
 from longclip.evaluation.data import EvaluationSet, read_sets
 from longclip.evaluation.measures import measure
 from longclip.training.recipe import Recipe
@@ -33,6 +33,7 @@ COLUMNS = {
     "late families": "late families long text to image R@1",
     "effective length": "scenes effective length",
 }
+CURVE = "scenes text to image R@1 by tokens"
 
 
 def arms(steps: int) -> list[Arm]:
@@ -71,20 +72,6 @@ def measure_model(encoder, sets: list[EvaluationSet]) -> dict:
     return figures
 
 
-def draw(found: dict, path: Path) -> None:
-    """Recall against the tokens kept, a line an arm, the mean of the seeds."""
-    import plotly.graph_objects as go
-
-    curve = "scenes text to image R@1 by tokens"
-    figure = go.Figure(layout={"xaxis_title": "tokens kept", "yaxis_title": "text to image R@1, %", "template": "plotly_white"})
-    for arm, rows in found.items():
-        if rows:
-            budgets = list(rows[0][curve])
-            means = [sum(row[curve][budget] for row in rows) / len(rows) for budget in budgets]
-            figure.add_scatter(x=[int(budget) for budget in budgets], y=means, name=arm, mode="lines+markers")
-    figure.write_html(path, include_plotlyjs="cdn")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
@@ -107,7 +94,7 @@ def main() -> None:
 
     base = {"before": [measured(load(BASE))]}
     found = run_arms(arms(arguments.steps), range(arguments.seeds), arguments.out, measured, show)
-    draw(base | found, arguments.out / "length.html")
+    draw_curves(base | found, CURVE, "tokens kept", "text to image R@1, %", arguments.out / "length.html")
     print(json.dumps({"steps": arguments.steps, "arms": base | found}))
 
 

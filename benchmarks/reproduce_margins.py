@@ -5,7 +5,8 @@
 Pre-training on the picture book's web-like captions with the contrastive loss and λ times the regulariser, and with the
 square loss in its place; each from the same first stage (`picturebook-words`, trained first where it is not there) and
 over the same scenes. Margins, zero-shot and linear probe, on held-out scenes of what was seen and of what was not (other
-settings, other colours of a kind). Resumable like `reproduce_longclip.py`. Prints a table, then one JSON line.
+settings, other colours of a kind). Resumable like `reproduce_longclip.py`. Prints a table, then one JSON
+line, and writes a figure.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.arms import Arm, format_table, run_arms
+from benchmarks.arms import Arm, draw_curves, format_table, run_arms
 from longclip.evaluation.data import EvaluationSet, read_sets
 from longclip.evaluation.measures import measure
 from longclip.training.recipe import read_recipe
@@ -38,6 +39,7 @@ COLUMNS = {
     )
     for split in SPLITS
 }
+CURVE = "seen negatives above S_ii − γ, text to image (%)"
 
 
 def arms(steps: int, base: Path) -> list[Arm]:
@@ -86,6 +88,7 @@ def main() -> None:
         lambda encoder: measure_model(encoder, sets),
         show,
     )
+    draw_curves(found, CURVE, "γ", "negatives above S_ii − γ, %", arguments.out / "margins.html")
     print(json.dumps({"steps": arguments.steps, "arms": found}))
 
 
