@@ -299,11 +299,11 @@ def test_what_a_pipeline_lacks_is_one_sentence(repositories, pipeline_folder, cl
     files["vae/diffusion_pytorch_model.bin"] = weights
     with pytest.raises(HubError, match="no safetensors of its part 'vae'"):
         fetch_pipeline("owner/pipe", "main", endpoint=repositories.endpoint)
-    files["model_index.json"] = b"[1, 2]"
+    repositories.files["owner/listless"] = files | {"model_index.json": b"[1, 2]"}
     with pytest.raises(HubError, match="lists no parts"):
-        fetch_pipeline("owner/pipe", COMMIT, endpoint=repositories.endpoint)
-    del files["model_index.json"]
+        fetch_pipeline("owner/listless", "main", endpoint=repositories.endpoint)
+    repositories.files["owner/none"] = {"README.md": b"words"}
     with pytest.raises(HubError, match="no file model_index.json"):
-        fetch_pipeline("owner/pipe", "main", endpoint=repositories.endpoint)
+        fetch_pipeline("owner/none", "main", endpoint=repositories.endpoint)
     with pytest.raises(HubError, match="hub cannot be reached"):
         fetch_pipeline("owner/other", "main", endpoint=closed_endpoint)
