@@ -10,7 +10,7 @@ from longclip import __version__
 from longclip.hub import HubError
 
 # Each is the module of that name in longclip.commands.
-COMMANDS = ("info", "encode", "export", "picturebook", "train", "evaluate", "rebuild")
+COMMANDS = ("info", "encode", "index", "search", "export", "picturebook", "train", "evaluate", "rebuild")
 
 
 def main(arguments: list[str] | None = None) -> int:

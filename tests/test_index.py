@@ -195,6 +195,7 @@ def test_hostile_galleries(tmp_path, encoder):
     os.mkfifo(source / "pipe.png")
     made = make_gallery(str(source), folder, [encoder], mean=MEAN)
     assert made.broken == 4 and len(made.skipped) == 4
+    assert make_gallery(str(source), folder, [encoder], mean=MEAN).skipped == made.skipped, "told again, though not tried again"
     for name in ("words.png", "empty.jpg", "cut.png", "again.png"):
         assert sum(sentence.startswith(name) for sentence in made.skipped) == 1, made.skipped
     gallery = StoredGallery(folder)
@@ -286,6 +287,10 @@ def test_refusals(tmp_path, encoder):
     (tmp_path / "empty").mkdir()
     with pytest.raises(GalleryError, match="holds no picture"):
         make_gallery(str(tmp_path / "empty"), tmp_path / "gallery", [encoder])
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "a.png").write_text("words")
+    with pytest.raises(GalleryError, match="none of the 1 pictures of .* can be read: a.png is not a JPEG"):
+        make_gallery(str(tmp_path / "words"), tmp_path / "words too", [encoder])
     with pytest.raises(FileNotFoundError, match="no file or folder"):
         make_gallery(str(tmp_path / "none"), tmp_path / "gallery", [encoder])
     with pytest.raises(FileNotFoundError, match="no stored gallery"):

@@ -15,6 +15,6 @@ so, not after a number of pictures, and therefore a new picture changes the part
 """
 
 from .making import Making, make_gallery
-from .stored import StoredGallery
+from .stored import StoredGallery, Vectors
 
-__all__ = ["Making", "StoredGallery", "make_gallery"]
+__all__ = ["Making", "StoredGallery", "Vectors", "make_gallery"]

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
@@ -15,6 +16,9 @@ from ..checkpoints.files import part_of
 from ..data.readers import find_format
 from ..gallery import GalleryError
 from .rows import Row, Source
+
+if TYPE_CHECKING:
+    from ..encoder import Encoder
 
 GALLERY = "gallery.json"
 ROWS, VECTORS, LOCKS = "rows", "vectors", "locks"
@@ -111,6 +115,11 @@ def read_part(folder: Path, part: Part) -> list[Row]:
             return [Row.from_json(line) for line in lines]
     except FileNotFoundError:
         raise GalleryError(f"the gallery {folder} was changed by another process: open it again") from None
+
+
+def vectors_folder(folder: Path, encoder: Encoder) -> Path:
+    """Where a gallery's embeddings by an encoder are: by its name and its weights, since either may change alone."""
+    return folder / VECTORS / f"{encoder.spec.name.replace('/', '--').replace(':', '--')}@{encoder.fingerprint[:16]}"
 
 
 def cut(rows: Iterable[Row], mean: int = MEAN) -> Iterator[list[Row]]:

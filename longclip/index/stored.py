@@ -17,8 +17,7 @@ from ..data.pairs import Slice
 from ..embeddings import map_embeddings
 from ..gallery import IMAGE, TEXT, Gallery, GalleryError, unused_name
 from ..retrieval import top_k
-from .making import vectors_folder
-from .plan import VECTORS, Part, read_part, read_plan
+from .plan import VECTORS, Part, read_part, read_plan, vectors_folder
 from .rows import Row
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class StoredGallery:
 
         Raises GalleryError where there are none.
         """
-        folder = self.folder / VECTORS / encoder if isinstance(encoder, str) else vectors_folder(self.folder, encoder)
+        folder = self._vectors_folder(encoder)
         blocks, starts, missing, origin, broken = [], [], 0, {}, []
         for part, start in zip(self.plan.parts, self._starts[:-1], strict=True):
             file = folder / f"{part.name}.safetensors"
@@ -132,6 +131,13 @@ class StoredGallery:
                 raise GalleryError(f"{self.folder} is not embedded by {name} with these weights; it is by: {others}")
             raise GalleryError(f"{self.folder} has no {what} that are embedded")
         return Vectors(blocks, np.array(starts), missing, origin["model"], origin["weights"], tuple(broken))
+
+    def kinds(self, encoder: Encoder | str) -> tuple[str, ...]:
+        """`IMAGE`, and `TEXT` where there are captions that this encoder has embedded."""
+        folder = self._vectors_folder(encoder)
+        files = (folder / f"{part.name}.safetensors" for part in self.plan.parts)
+        texts = any(TEXT in map_embeddings(file)[0] for file in files if file.is_file())
+        return (IMAGE, TEXT) if texts else (IMAGE,)
 
     def gallery(self, encoders: Iterable[Encoder] = (), limit: int = 50_000) -> Gallery:
         """The gallery in memory, as tabs and evaluation take it, with its embeddings by these encoders.
@@ -165,6 +171,9 @@ class StoredGallery:
                 vectors = self.vectors(encoder, kind)
                 gallery.adopt(kind, encoder, np.stack([vectors[number] for number in rows]))
         return gallery
+
+    def _vectors_folder(self, encoder: Encoder | str) -> Path:
+        return self.folder / VECTORS / encoder if isinstance(encoder, str) else vectors_folder(self.folder, encoder)
 
 
 def _check(block: np.ndarray, part: Part, file: Path) -> np.ndarray:
