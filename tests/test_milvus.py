@@ -71,7 +71,7 @@ def test_sentences(tmp_path, encoder, milvus):
     with pytest.raises(MilvusError, match="is no address of Milvus: wanted a file that ends in .db"):
         Milvus("gallery")
     make_gallery(str(fill(tmp_path / "pictures", 2)), tmp_path / "gallery", [encoder])
-    with pytest.raises(MilvusError, match="does not hold .*gallery: index again with --milvus"):
+    with pytest.raises(MilvusError, match="does not hold g_gallery_image_.*: index the gallery again with"):
         milvus.search(StoredGallery(tmp_path / "gallery"), encoder, np.ones((1, 48), np.float32))
 
 

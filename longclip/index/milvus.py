@@ -7,11 +7,11 @@ file is served by `milvus-lite`, which is written in Python and meant for develo
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,14 +71,42 @@ class Milvus:
         Parts that are there are not sent again, and those the gallery no longer has are removed. index_type: what a new
         collection searches by; "FLAT" is exact, others ("HNSW", "IVF_FLAT", "DISKANN") are faster and on servers only.
         """
-        vectors, name, sent = gallery.vectors(encoder, kind), collection_name(gallery, encoder, kind), 0
+        parts = list(_parts(gallery, gallery.vectors(encoder, kind)))
+        return self.fill(collection_name(gallery, encoder, kind), parts, index_type, progress)
+
+    def search(
+        self, gallery: StoredGallery, encoder: Encoder, queries: np.ndarray, k: int = 10, kind: str = IMAGE
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `Vectors.search`: rows int64 and cosines float32 [q, k], row -1 where there are fewer. Raises MilvusError."""
+        name = collection_name(gallery, encoder, kind)
+        starts = dict(zip((part.name for part in gallery.plan.parts), gallery.starts, strict=False))
+        rows = np.full((len(queries), k), -1, dtype=np.int64)
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        for query, hits in enumerate(self.nearest(name, queries, k)):
+            known = [(starts[part] + number, score) for part, number, score in hits if part in starts]
+            if known:
+                rows[query, : len(known)], scores[query, : len(known)] = zip(*known, strict=True)
+        return rows, scores
+
+    def fill(
+        self,
+        name: str,
+        parts: Sequence[tuple[str, np.ndarray]],
+        index_type: str = "FLAT",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Makes a collection hold these parts, each a name and unit vectors [n, dim], and no others.
+
+        Returns how many vectors were sent. Rows of NaN are left out. A part that has as many vectors there as it should is
+        taken to be there.
+        """
+        sent = 0
         with self._spoken():
             if not self._client.has_collection(name):
-                self._create(name, encoder.dim, index_type)
+                self._create(name, parts[0][1].shape[1], index_type)
             self._client.load_collection(name)
-            wanted = list(_parts(gallery, vectors))
-            self._remove_others(name, {part for part, _ in wanted})
-            for done, (part, block) in enumerate(wanted):
+            self._remove_others(name, [part for part, _ in parts])
+            for done, (part, block) in enumerate(parts, start=1):
                 rows = np.flatnonzero(~np.isnan(block[:, 0]))
                 if self._count(name, part) != len(rows):
                     for first in range(0, len(rows), BATCH):
@@ -86,37 +114,21 @@ class Milvus:
                         self._client.upsert(name, [_entity(part, row, block[row]) for row in chosen])
                     sent += len(rows)
                 if progress:
-                    progress(done + 1, len(wanted))
+                    progress(done, len(parts))
             self._client.flush(name)
         return sent
 
-    def search(
-        self, gallery: StoredGallery, encoder: Encoder, queries: np.ndarray, k: int = 10, kind: str = IMAGE
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """As `Vectors.search`: rows int64 and cosines float32 [q, k], row -1 where there are fewer. Raises MilvusError."""
-        name = collection_name(gallery, encoder, kind)
-        starts = dict(
-            zip(
-                (part.name for part in gallery.plan.parts),
-                accumulate((p.rows for p in gallery.plan.parts), initial=0),
-                strict=False,
-            )
-        )
-        rows = np.full((len(queries), k), -1, dtype=np.int64)
-        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    def nearest(self, name: str, queries: np.ndarray, k: int) -> list[list[tuple[str, int, float]]]:
+        """For each query the part, the row within it and the cosine of its `k` nearest in a collection, the best first."""
         with self._spoken():
             if not self._client.has_collection(name):
-                raise MilvusError(f"{self.address} does not hold {gallery.folder}: index again with --milvus {self.address}")
+                raise MilvusError(f"{self.address} does not hold {name}: index the gallery again with --milvus {self.address}")
             self._client.load_collection(name)
+            fields = ["part", "number"]
             answers = self._client.search(
-                name, data=list(queries), limit=min(k, MOST), anns_field="vector", output_fields=["part", "number"]
+                name, data=list(queries), limit=min(k, MOST), anns_field="vector", output_fields=fields
             )
-        for query, hits in enumerate(answers):
-            found = [hit for hit in hits if hit["entity"]["part"] in starts]
-            for place, hit in enumerate(found):
-                rows[query, place] = starts[hit["entity"]["part"]] + hit["entity"]["number"]
-                scores[query, place] = hit["distance"]
-        return rows, scores
+            return [[(*(hit["entity"][field] for field in fields), hit["distance"]) for hit in hits] for hits in answers]
 
     def _create(self, name: str, dim: int, index_type: str) -> None:
         from pymilvus import DataType, MilvusClient
@@ -133,11 +145,9 @@ class Milvus:
     def _count(self, name: str, part: str) -> int:
         return int(self._client.query(name, filter=f'part == "{part}"', output_fields=["count(*)"])[0]["count(*)"])
 
-    def _remove_others(self, name: str, wanted: set[str]) -> None:
+    def _remove_others(self, name: str, wanted: list[str]) -> None:
         """Removes the parts that are not wanted; what their names are, their vectors say."""
-        while stray := self._client.query(
-            name, filter=f"part not in {sorted(wanted)}".replace("'", '"'), output_fields=["part"], limit=1
-        ):
+        while stray := self._client.query(name, filter=f"part not in {json.dumps(wanted)}", output_fields=["part"], limit=1):
             self._client.delete(name, filter=f'part == "{stray[0]["part"]}"')
 
     @contextmanager

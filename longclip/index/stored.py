@@ -66,23 +66,26 @@ class Vectors:
 
 
 class StoredGallery:
-    """The gallery in a folder, as it was when opened. Raises FileNotFoundError or GalleryError where there is none."""
+    """The gallery in a folder, as it was when opened; `starts` are the rows that its parts begin with, and the end of the last.
+
+    Raises FileNotFoundError or GalleryError where there is none.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.plan = read_plan(self.folder)
-        self._starts = [0, *accumulate(part.rows for part in self.plan.parts)]
+        self.starts = [0, *accumulate(part.rows for part in self.plan.parts)]
         self._read = lru_cache(maxsize=16)(lambda part: read_part(self.folder, part))
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return self.starts[-1]
 
     def row(self, number: int) -> Row:
         """A row by its number, read when asked for."""
         if not 0 <= number < len(self):
             raise GalleryError(f"no row {number}: the gallery {self.folder} has {len(self):,}")
-        part = bisect_right(self._starts, number) - 1
-        return self._read(self.plan.parts[part])[number - self._starts[part]]
+        part = bisect_right(self.starts, number) - 1
+        return self._read(self.plan.parts[part])[number - self.starts[part]]
 
     def rows(self) -> Iterator[Row]:
         """All rows in their order."""
@@ -113,7 +116,7 @@ class StoredGallery:
         """
         folder = self._vectors_folder(encoder)
         blocks, starts, missing, origin, broken = [], [], 0, {}, []
-        for part, start in zip(self.plan.parts, self._starts[:-1], strict=True):
+        for part, start in zip(self.plan.parts, self.starts[:-1], strict=True):
             file = folder / f"{part.name}.safetensors"
             if not file.is_file():
                 missing += part.rows
