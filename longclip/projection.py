@@ -212,7 +212,9 @@ _FITS = {"umap": _fit_umap, "aligned-umap": _fit_aligned, "t-sne": _fit_tsne}
 
 def _umap_options(settings: Settings, count: int) -> dict[str, Any]:
     neighbours = min(settings.neighbours, count - 1)
-    return {"n_neighbors": neighbours, "metric": settings.metric, "random_state": settings.seed, "n_jobs": 1}
+    # Aligned maps take their layout's seed from `transform_seed`.
+    seeds = {"random_state": settings.seed, "transform_seed": settings.seed}
+    return {"n_neighbors": neighbours, "metric": settings.metric, "n_jobs": 1, **seeds}
 
 
 def _import_umap() -> Any:
