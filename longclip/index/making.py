@@ -109,11 +109,12 @@ class _Work:
         """Whether the part is there, perhaps made just now; not if another process is at it."""
         path = self.vectors / f"{part.name}.safetensors"
         if not path.is_file():
-            lock = FileLock(self.folder / LOCKS / f"{self.vectors.name}-{part.name}.lock", timeout=0)
-            with suppress(Timeout), lock:
-                # Another may have finished it between the look and the lock.
+            claim = self.folder / LOCKS / f"{self.vectors.name}-{part.name}.lock"
+            with suppress(Timeout), FileLock(claim, timeout=0):
+                # Another may have finished it between the look and the lock; who holds a removed file's lock sees that too.
                 if not path.is_file():
                     self._make(part, path)
+                claim.unlink(missing_ok=True)
             if not path.is_file():
                 return False
         self.done += part.rows
