@@ -11,7 +11,18 @@ from longclip import __version__
 from longclip.hub import HubError
 
 # Each is the module of that name in longclip.commands, with "_" for "-".
-COMMANDS = ("info", "encode", "export", "picturebook", "train", "train-diffusion", "evaluate", "rebuild")
+COMMANDS = (
+    "info",
+    "encode",
+    "index",
+    "search",
+    "export",
+    "picturebook",
+    "train",
+    "train-diffusion",
+    "evaluate",
+    "rebuild",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

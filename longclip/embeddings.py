@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+_DTYPES = {"F32": np.float32, "F16": np.float16, "U8": np.uint8}
 
 
 def write_embeddings(path: Path, embeddings: Mapping[str, np.ndarray], origin: Mapping[str, str]) -> None:
@@ -37,3 +40,24 @@ def read_embeddings(path: Path, name: str, origin: Mapping[str, str]) -> np.ndar
         return None
     # Rounding to half precision took the rows off unit length.
     return stored / np.linalg.norm(stored, axis=1, keepdims=True)
+
+
+def map_embeddings(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a file by name, read-only, mapped into memory and not read; and their origin.
+
+    Raises ValueError for a file that is damaged, FileNotFoundError where there is none.
+    """
+    try:
+        with path.open("rb") as file:
+            start = 8 + int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(start - 8))
+        content = np.memmap(path, np.uint8, mode="r")
+        origin = header.pop("__metadata__", {})
+        arrays = {}
+        for name, entry in header.items():
+            first, last = entry["data_offsets"]
+            dtype = _DTYPES[entry["dtype"]]
+            arrays[name] = content[start + first : start + last].view(dtype).reshape(entry["shape"])
+    except (ValueError, KeyError, OverflowError, MemoryError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: remove it, and it is made anew ({error})") from None
+    return arrays, origin

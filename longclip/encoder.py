@@ -18,13 +18,16 @@ from torch import Tensor
 
 from longclip import checkpoints, hub
 from longclip.cache import EmbeddingCache, content_key
-from longclip.images import Picture, Preprocessing, open_image, read_bytes
+from longclip.images import ImageError, Picture, Preprocessing, open_image, read_bytes
 from longclip.model import LongCLIP
 from longclip.registry import ModelSpec
 from longclip.tokens import Tokenizer, Tokens, pad
 
 Progress = Callable[[int, int], None]
 """Called with the number of embeddings that are done and the number there are."""
+
+Refuse = Callable[[int, ImageError], None]
+"""Called with the number of a picture that cannot be read, and why."""
 
 _DECODERS = min(4, os.cpu_count() or 1)
 
@@ -84,15 +87,35 @@ class Encoder:
         keys = [content_key("text", self._name, text.encode("utf-8", "surrogatepass")) for text in texts]
         return self._gather(keys, lambda numbers: self._text_batches([texts[i] for i in numbers], batch_size), progress)
 
-    def encode_image(self, pictures: Sequence[Picture], batch_size: int = 32, progress: Progress | None = None) -> np.ndarray:
+    def encode_image(
+        self,
+        pictures: Sequence[Picture],
+        batch_size: int = 32,
+        progress: Progress | None = None,
+        refuse: Refuse | None = None,
+    ) -> np.ndarray:
         """Pictures (paths, bytes of files, PIL images) to float32 [n, dim], rows of unit length, in the order given.
 
-        Raises ImageError for a picture that is refused (see `longclip.images.open_image`).
+        Raises ImageError for a picture that is refused (see `longclip.images.open_image`); with `refuse`, that hears of it
+        instead, and the picture's row is of NaN.
         """
         if isinstance(pictures, (str, bytes, os.PathLike, Image.Image)):
             raise ValueError("encode_image wants a list of pictures, not one picture")
-        keys = [content_key("image", self._name, _content(picture)) for picture in pictures]
-        return self._gather(keys, lambda numbers: self._image_batches([pictures[i] for i in numbers], batch_size), progress)
+        keys: list[bytes | None] = []
+        for number, picture in enumerate(pictures):
+            try:
+                keys.append(content_key("image", self._name, _content(picture)))
+            except ImageError as error:
+                if refuse is None:
+                    raise
+                refuse(number, error)
+                keys.append(None)
+
+        def embed(numbers: list[int]) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+            report = refuse and (lambda number, error: refuse(numbers[number], error))
+            return self._image_batches([pictures[number] for number in numbers], batch_size, report)
+
+        return self._gather(keys, embed, progress)
 
     def text_features(self, ids: Tensor, normalize: bool = True) -> Tensor:
         """Token ids [n, L] to features [n, dim], differentiable; L may be less than the context length."""
@@ -120,15 +143,16 @@ class Encoder:
 
     def _gather(
         self,
-        keys: list[bytes],
+        keys: list[bytes | None],
         embed: Callable[[list[int]], Iterator[tuple[Sequence[int], np.ndarray]]],
         progress: Progress | None,
     ) -> np.ndarray:
-        """Rows by key: from the cache, or by `embed` of the numbers of those that are new, each only once."""
-        rows = np.empty((len(keys), self.dim), dtype=np.float32)
+        """Rows by key: from the cache, or by `embed` of the numbers of those that are new, each only once; NaN without key."""
+        rows = np.full((len(keys), self.dim), np.nan, dtype=np.float32)
         places: dict[bytes, list[int]] = {}
         for number, key in enumerate(keys):
-            places.setdefault(key, []).append(number)
+            if key is not None:
+                places.setdefault(key, []).append(number)
         missing, done = [], 0
         for key, numbers in places.items():
             row = self.cache.get(key) if self.fingerprint else None
@@ -157,18 +181,27 @@ class Encoder:
             with torch.inference_mode():
                 yield batch, self.text_features(pad([ids[number] for number in batch])).float().cpu().numpy()
 
-    def _image_batches(self, pictures: list[Picture], batch_size: int) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        """(numbers, features), the next batch being decoded while the model works on this one."""
+    def _image_batches(
+        self, pictures: list[Picture], batch_size: int, refuse: Refuse | None
+    ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+        """(numbers, features), the next batch being decoded while the model works on this one; `refuse` as `encode_image`."""
         batches = [range(len(pictures))[first : first + batch_size] for first in range(0, len(pictures), batch_size)]
         pool = ThreadPoolExecutor(_DECODERS)
         coming: list[Future[Tensor]] = []
         try:
             for batch, following in pairwise([[], *batches, []]):
                 present, coming = coming, [pool.submit(self._pixels, pictures[number]) for number in following]
-                if present:
-                    pixels = torch.stack([future.result() for future in present])
+                pixels = {}
+                for number, future in zip(batch, present, strict=True):
+                    try:
+                        pixels[number] = future.result()
+                    except ImageError as error:
+                        if refuse is None:
+                            raise
+                        refuse(number, error)
+                if pixels:
                     with torch.inference_mode():
-                        yield batch, self.image_features(pixels).float().cpu().numpy()
+                        yield list(pixels), self.image_features(torch.stack(list(pixels.values()))).float().cpu().numpy()
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -73,7 +73,7 @@ class Gallery:
         if not folder.is_dir():
             raise FileNotFoundError(f"there is no folder {folder}")
         listed = (folder / METADATA).is_file()
-        rows = list(_read_rows(folder / METADATA) if listed else _find_pictures(folder))
+        rows = list(_read_rows(folder / METADATA) if listed else find_pictures(folder))
         if not rows:
             raise GalleryError(f"{folder} holds no picture: wanted a {METADATA}, or files such as .jpg and .png")
         return cls(
@@ -104,7 +104,7 @@ class Gallery:
             except ImageError as error:
                 skipped.append(str(error).replace("the picture", name, 1))
             else:
-                pictures[_unused(name, pictures)] = picture
+                pictures[unused_name(name, pictures)] = picture
         if left:
             skipped.append(f"{left} more files were left out: at most {limit} pictures are taken")
         return cls(
@@ -159,6 +159,12 @@ class Gallery:
         """The captions' embeddings by this encoder, as `embed` does it; stored ones must be of exactly these captions."""
         return self._embed(TEXT, encoder, lambda: encoder.encode_text(self.captions, batch_size, progress))
 
+    def adopt(self, kind: str, encoder: Encoder, embedded: np.ndarray) -> None:
+        """Takes embeddings by this encoder, float32 [n, dim] of unit rows, of `IMAGE` or `TEXT`, made elsewhere."""
+        with self._lock:
+            (self.embeddings if kind == IMAGE else self.caption_embeddings)[encoder.spec.name] = embedded
+            self._fingerprints[kind, encoder.spec.name] = encoder.fingerprint
+
     def save_embeddings(self, encoder: Encoder) -> Path:
         """Stores the embeddings by this encoder (computed where need be) in the gallery's folder.
 
@@ -181,9 +187,7 @@ class Gallery:
         embedded = self._read_embeddings(name, weights, kind)
         if embedded is None:
             embedded = compute()
-        with self._lock:
-            known[name] = embedded
-            self._fingerprints[kind, name] = weights
+        self.adopt(kind, encoder, embedded)
         return embedded
 
     def _read_embeddings(self, model: str, weights: str, kind: str = IMAGE) -> np.ndarray | None:
@@ -232,7 +236,8 @@ def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _find_pictures(folder: Path) -> Iterator[dict[str, Any]]:
+def find_pictures(folder: Path) -> Iterator[dict[str, Any]]:
+    """`file_name` of every picture in a folder and those below it, and as `caption` the words of a .txt of the same name."""
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in _ENDINGS and path.is_file():
             text = path.with_suffix(".txt")
@@ -240,7 +245,7 @@ def _find_pictures(folder: Path) -> Iterator[dict[str, Any]]:
             yield {"file_name": path.relative_to(folder).as_posix(), "caption": caption}
 
 
-def _unused(name: str, taken: dict[str, Any]) -> str:
+def unused_name(name: str, taken: Container[str]) -> str:
     """The name, with a number where it is taken: uploads from two folders may be called the same."""
     stem, dot, ending = name.rpartition(".")
     number = 2

@@ -10,6 +10,8 @@ import numpy as np
 
 # Similarities held at once, as a number of float32: 16 million are 64 MB.
 _CHUNK = 16_000_000
+# Of the best rows: queries and gallery rows that are compared at once. The similarities then stay in the processor's cache.
+_QUERIES, _COLUMNS = 1024, 16_384
 # Cosines of equal rows may differ by this much, as matrix products round differently from place to place.
 ROUNDING = 1e-6
 
@@ -81,33 +83,80 @@ def recall(ranks: np.ndarray, k: int) -> float:
     return float(np.mean(np.asarray(ranks) < k))
 
 
-def top_k(queries: np.ndarray, gallery: np.ndarray, k: int, chunk: int = _CHUNK) -> tuple[np.ndarray, np.ndarray]:
+def top_k(
+    queries: np.ndarray, gallery: np.ndarray | Sequence[np.ndarray], k: int, chunk: int = _CHUNK
+) -> tuple[np.ndarray, np.ndarray]:
     """The best `k` rows of the gallery for each query: indices int64 and similarities float32, both [queries, k].
 
-    The best comes first; equal ones in the gallery's order. `k` is cut to the size of the gallery.
+    `gallery` is [g, dim], or a list of parts [g_i, dim] that are numbered on and never put together: they may lie in files
+    that are mapped into memory. The best comes first; equal ones in the gallery's order. `k` is cut to the size of the
+    gallery. A row that is no number never answers; where too few are left, the index is -1 and the similarity minus infinity.
     """
     if k < 1:
         raise ValueError(f"k is {k}; wanted 1 or more")
-    k = min(k, len(gallery))
-    indices = np.empty((len(queries), k), dtype=np.int64)
-    scores = np.empty((len(queries), k), dtype=np.float32)
-    for first, part in similarities(queries, gallery, chunk):
-        rows = slice(first, first + len(part))
-        indices[rows] = _best(part, k)
-        scores[rows] = np.take_along_axis(part, indices[rows], axis=1)
+    parts = [np.asarray(part) for part in (gallery if isinstance(gallery, list) else [gallery])]
+    for part in parts:
+        queries, _ = _checked(queries, part)
+    k = min(k, sum(map(len, parts)))
+    indices = np.full((len(queries), k), -1, dtype=np.int64)
+    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    if not k:
+        return indices, scores
+    step = max(1, min(_QUERIES, chunk))
+    columns = max(1, min(_COLUMNS, chunk // min(step, max(1, len(queries)))))
+    tiles = list(_tiles([len(part) for part in parts], columns))
+    for first in range(0, len(queries), step):
+        asked = queries[first : first + step].astype(np.float32, copy=False)
+        best = indices[first : first + step], scores[first : first + step]
+        held = np.empty((len(asked), columns), dtype=np.float32)
+        start = 0
+        for tile in tiles:
+            width = 0
+            for number, left, right in tile:
+                rows = parts[number][left:right].astype(np.float32, copy=False)
+                np.matmul(asked, rows.T, out=held[:, width : width + len(rows)])
+                width += len(rows)
+            _keep_best(*best, held[:, :width], start)
+            start += width
     return indices, scores
 
 
-def _best(similarity: np.ndarray, k: int) -> np.ndarray:
-    if k == similarity.shape[1]:
-        return np.argsort(-similarity, axis=1, kind="stable")
-    best = np.empty((len(similarity), k), dtype=np.int64)
-    borders = np.partition(similarity, -k, axis=1)[:, -k]
-    for row, scores, border in zip(best, similarity, borders, strict=True):
-        # Everything at the border belongs to the choice, so that equal scores are told apart by their order alone.
-        candidates = np.flatnonzero(scores >= border)
-        row[:] = candidates[np.argsort(-scores[candidates], kind="stable")[:k]]
-    return best
+def _tiles(sizes: Sequence[int], columns: int) -> Iterator[list[tuple[int, int, int]]]:
+    """Rows of the parts as (part, first, last), in groups of `columns` rows at most."""
+    tile: list[tuple[int, int, int]] = []
+    room = columns
+    for number, size in enumerate(sizes):
+        left = 0
+        while left < size:
+            right = min(size, left + room)
+            tile.append((number, left, right))
+            room -= right - left
+            left = right
+            if not room:
+                yield tile
+                tile, room = [], columns
+    if tile:
+        yield tile
+
+
+def _keep_best(indices: np.ndarray, scores: np.ndarray, found: np.ndarray, start: int) -> None:
+    """Merges `found` [queries, columns], of the gallery rows from `start` on, into the best so far [queries, k], in place.
+
+    Few columns reach the k-th best of what came before, so that only these are sorted.
+    """
+    k = indices.shape[1]
+    better = found > scores[:, -1:]
+    for row in np.flatnonzero(better.any(axis=1)):
+        new = np.flatnonzero(better[row])
+        values = found[row, new]
+        if len(new) > 4 * k:
+            # Everything at the border belongs to the choice, so that equal scores are told apart by their order alone.
+            new = new[values >= np.partition(values, -k)[-k]]
+            values = found[row, new]
+        values = np.concatenate([scores[row], values])
+        order = np.argsort(-values, kind="stable")[:k]
+        indices[row] = np.concatenate([indices[row], start + new])[order]
+        scores[row] = values[order]
 
 
 def similarities(queries: np.ndarray, gallery: np.ndarray, chunk: int = _CHUNK) -> Iterator[tuple[int, np.ndarray]]:

@@ -125,6 +125,33 @@ def test_top_k_leaves_ties_in_order():
     assert top_k(np.ones((1, 1)), gallery, 99)[0].tolist() == [[0, 1, 2, 3, 4, 5]]
 
 
+@pytest.mark.parametrize("chunk", [1, 50, 333, 10**6])
+def test_top_k_of_parts_equals_that_of_the_whole(chunk):
+    """Values of a small grid, whose sums are exact in any order: many ties, told apart by the gallery's order alone."""
+    rng = np.random.default_rng(3)
+    queries, gallery = (rng.integers(-2, 3, (n, 4)).astype(np.float32) for n in (30, 200))
+    expected = np.argsort(-(queries @ gallery.T), axis=1, kind="stable")[:, :9]
+    parts = [gallery[:0], gallery[:1], gallery[1:70], gallery[70:70], gallery[70:]]
+    assert np.array_equal(top_k(queries, parts, 9, chunk)[0], expected)
+    assert np.array_equal(top_k(queries, gallery, 9, chunk)[0], expected)
+
+
+def test_top_k_leaves_out_rows_that_are_no_number():
+    gallery = np.array([[1.0], [np.nan], [3.0], [2.0]], np.float32)
+    indices, scores = top_k(np.ones((1, 1)), gallery, 4)
+    assert indices.tolist() == [[2, 3, 0, -1]] and scores.tolist() == [[3, 2, 1, -np.inf]]
+    assert top_k(np.ones((2, 1)), [], 4)[0].shape == (2, 0)
+
+
+def test_top_k_needs_little_memory():
+    queries, gallery = units(50, dim=4), [units(20_000, dim=4, seed=seed) for seed in range(10)]
+    tracemalloc.start()
+    top_k(queries, gallery, 10)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6_000_000, "the whole matrix would take 40 MB"
+
+
 def test_no_queries():
     assert retrieval_ranks(units(0), units(3), []).shape == (0,)
     assert top_k(units(0), units(3), 2)[0].shape == (0, 2)

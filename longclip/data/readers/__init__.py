@@ -34,26 +34,34 @@ def read_data(source: str, pictures: str | Path | None = None) -> PairData:
     what it is otherwise); the other formats hold their pictures. Raises DataError where the format is ambiguous or unknown,
     for faulty records, or where there is no pair; FileNotFoundError where there is nothing.
     """
-    format, place = _part(source)
-    pattern = place.endswith(".tar") and any(sign in place for sign in "*?[{")
-    # A pattern stays as it is: the folders above may have signs in their names that would be taken for its own.
-    path = Path(place if pattern else os.path.abspath(place))
-    if not pattern and not path.exists() and format != "webdataset":
-        raise FileNotFoundError(f"there is no file or folder {place}")
-    format = format or ("webdataset" if pattern else recognise(path))
+    format, path = find_format(source)
     left_out: Counter[str] = Counter()
     if format in HOLDERS:
         if pictures is not None:
             raise DataError(f"data of the format {format} hold their own pictures: wanted no folder of pictures")
         pairs = PackedPairs(HOLDERS[format](path, left_out))
     elif path.is_dir():
-        raise DataError(f"{place} is a folder, and the format {format} a file")
+        raise DataError(f"{path} is a folder, and the format {format} a file")
     else:
         pairs = PackedPairs(LISTS[format](path, _check_folder(pictures), left_out))
     skipped = tuple(f"{count:,} {what} left out" for what, count in left_out.items())
     if not pairs:
-        raise DataError(f"{place}, read as {format}, holds no picture with a caption{''.join(f' ({s})' for s in skipped)}")
+        raise DataError(f"{path}, read as {format}, holds no picture with a caption{''.join(f' ({s})' for s in skipped)}")
     return PairData(path.name if path.is_dir() else path.stem, pairs, skipped)
+
+
+def find_format(source: str) -> tuple[str, Path]:
+    """The format and the path of a source, by the rules that `read_data` states.
+
+    Raises DataError where the format is ambiguous or unknown, FileNotFoundError where there is nothing.
+    """
+    format, place = _part(source)
+    pattern = place.endswith(".tar") and any(sign in place for sign in "*?[{")
+    # A pattern stays as it is: the folders above may have signs in their names that would be taken for its own.
+    path = Path(place if pattern else os.path.abspath(place))
+    if not pattern and not path.exists() and format != "webdataset":
+        raise FileNotFoundError(f"there is no file or folder {place}")
+    return format or ("webdataset" if pattern else recognise(path)), path
 
 
 def recognise(path: Path) -> str:
