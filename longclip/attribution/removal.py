@@ -1,0 +1,67 @@
+"""Captions with some of their words taken away: what a model reads when they are gone.
+
+Words are taken away as tokens, so that a caption of which the end does not fit never has more of it move in, and
+everything that stays is tokenised as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from ..tokens import Tokenizer, Tokens
+from .units import Unit
+
+REMOVALS = {
+    "delete": "the words are deleted and the rest closes up",
+    "mask": "no other token attends to the words; the rest stays where it is",
+    "replace": "each token of the words becomes a token that says little",
+}
+FILLER = "a"
+"""What `replace` writes: the most frequent word there is."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Token ids from start to end token, and the position that each of them is read at."""
+
+    ids: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def whole(tokens: Tokens) -> Variant:
+    """The caption as it is read."""
+    return Variant(tokens.ids, tuple(range(len(tokens))))
+
+
+def filler_id(tokenizer: Tokenizer, filler: str = FILLER) -> int:
+    """The token of a word. Raises ValueError for one that is not exactly one token."""
+    ids = tokenizer(filler).ids[1:-1]
+    if len(ids) != 1:
+        raise ValueError(f"the filler {filler!r} is {len(ids)} tokens for this model: wanted a word that is one token")
+    return ids[0]
+
+
+def remove(tokens: Tokens, units: Iterable[Unit], removal: str = "delete", filler: int = 0) -> Variant:
+    """The caption without these units. filler: the token id that `replace` writes.
+
+    To delete is to drop tokens and number the rest anew. A token that nobody attends to need not be computed: to mask is
+    to drop it and to leave the others' positions as they are. Raises ValueError for an unknown removal.
+    """
+    check_removal(removal)
+    gone: Collection[int] = {place for unit in units for place in unit.tokens}
+    if removal == "replace":
+        ids = tuple(filler if place in gone else token for place, token in enumerate(tokens.ids))
+        return Variant(ids, tuple(range(len(ids))))
+    kept = [place for place in range(len(tokens)) if place not in gone]
+    columns = tuple(kept) if removal == "mask" else tuple(range(len(kept)))
+    return Variant(tuple(tokens.ids[place] for place in kept), columns)
+
+
+def check_removal(removal: str) -> None:
+    """Raises ValueError for a removal that does not exist."""
+    if removal not in REMOVALS:
+        raise ValueError(f"removal {removal!r} is unknown; there are {', '.join(REMOVALS)}")
