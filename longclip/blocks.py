@@ -28,7 +28,7 @@ Past = Sequence[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Prefix:
-    """What a sequence left behind in every block for others that begin as it does: keys and values [heads, length, head_dim]."""
+    """What a sequence leaves in every block for others that begin as it does: keys and values [heads, length, head_dim]."""
 
     keys: Sequence[Tensor]
     values: Sequence[Tensor]

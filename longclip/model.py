@@ -82,7 +82,10 @@ class LongCLIP(CLIP):
         return self.token_embedding(ids).to(dtype) + F.embedding(columns, self.positional_embedding).to(dtype)
 
     def encode_embedded(self, x: Tensor, ends: Tensor, normalize: bool = False) -> Tensor:
-        """`encode_text` of what `embed_tokens` gives, differentiable in it: x [n, L, width], end positions [n] -> [n, embed_dim]."""
+        """`encode_text` of what `embed_tokens` gives, differentiable in it.
+
+        x: [n, L, width]; ends: [n] where the end tokens are -> features [n, embed_dim].
+        """
         count, length = x.shape[:2]
         if is_plain(self.transformer):
             pooled = run_blocks(self.transformer, x.flatten(0, 1), [(count, length)], causal=True, pooled=ends)

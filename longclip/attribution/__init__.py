@@ -1,0 +1,34 @@
+"""Which words moved a match, which pixels a word speaks of, and where reading stops.
+
+>>> from longclip.attribution import Match, leave_one_out
+>>> match = Match.of_picture(encoder, "A red fox sits beside a pond.", "fox.png")
+>>> found = leave_one_out(match, level="words", removal="delete")
+>>> [(unit.text, value) for unit, value in zip(found.units, found.values)]
+
+The score is the cosine of caption and picture. Whatever takes long takes `progress`, called with (done, all) after each
+batch: what it raises ends the work.
+"""
+
+from __future__ import annotations
+
+from .gradients import gradient_times_input, integrated_gradients
+from .leave_one_out import leave_one_out
+from .match import Attribution, Match
+from .removal import REMOVALS
+from .rollout import attention_rollout
+from .shapley import shapley_values
+from .units import LEVELS, Unit, split_units
+
+__all__ = [
+    "LEVELS",
+    "REMOVALS",
+    "Attribution",
+    "Match",
+    "Unit",
+    "attention_rollout",
+    "gradient_times_input",
+    "integrated_gradients",
+    "leave_one_out",
+    "shapley_values",
+    "split_units",
+]

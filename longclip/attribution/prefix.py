@@ -8,6 +8,7 @@ together, all of them through the linear layers as one list of rows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -54,7 +55,8 @@ def _from_prefix(encoder: Encoder, caption: Variant, variants: Sequence[Variant]
     order = sorted(range(len(variants)), key=lambda number: (starts[number], len(variants[number])))
     slack = 1024 if device.type == "cuda" else _CALL // encoder.model.transformer.width**2
     groups = form_prefix_groups([(starts[number], len(variants[number])) for number in order], slack)
-    begins = [starts[order[sum(count for count, _ in groups[:i])]] for i, (count, _) in enumerate(groups) for _ in range(count)]
+    firsts = [0, *accumulate(count for count, _ in groups)]
+    begins = [starts[order[first]] for first, (count, _) in zip(firsts, groups, strict=False) for _ in range(count)]
     with encoder.turn() as model:
         prefix = model.read_prefix(torch.tensor(caption.ids, device=device), torch.tensor(caption.columns, device=device))
     first = 0
@@ -86,10 +88,8 @@ def _from_start(encoder: Encoder, caption: Variant, variants: Sequence[Variant])
     order = sorted(range(len(variants)), key=lambda number: len(variants[number]))
     for first in range(0, len(order), _BATCH):
         numbers = order[first : first + _BATCH]
-        ids, columns = (
-            pad([rows(variants[number]) for number in numbers]).to(encoder.device)
-            for rows in (lambda v: v.ids, lambda v: v.columns)
-        )
+        ids = pad([variants[number].ids for number in numbers]).to(encoder.device)
+        columns = pad([variants[number].columns for number in numbers]).to(encoder.device)
         ends = torch.tensor([len(variants[number]) - 1 for number in numbers], device=encoder.device)
         with encoder.turn() as model:
             yield numbers, model.encode_embedded(model.embed_tokens(ids, columns), ends, normalize=True)

@@ -22,10 +22,10 @@ _BOUNDARY = regex.compile(rf"(?V1)({_UNDIVIDED})|(?w:\b)")
 _MARK = regex.compile(r"(?V1)[[\p{P}\p{S}]--\p{Extended_Pictographic}]+")
 # What ends a phrase, and what begins one: the English words that tie a phrase to what it follows.
 _ENDS = regex.compile(r".*[,;:،；)\]–—…]")
-_BEGINS = frozenset(
-    "about above across after against along among and around as at because before behind below beneath beside besides between "
-    "beyond but by down during for from in inside into near next of off on onto or outside over past since that through "
-    "to toward towards under underneath until up upon when where which while who with within without".split()
+_BEGINS = regex.compile(
+    "about|above|across|after|against|along|among|and|around|as|at|because|before|behind|below|beneath|besides?|between|beyond|"
+    "but|by|down|during|for|from|in|inside|into|near|next|off?|on|onto|or|outside|over|past|since|that|through|towards?|to|"
+    "under|underneath|until|up|upon|when|where|which|while|who|with|within|without"
 )
 
 
@@ -98,7 +98,7 @@ def _firsts(text: str, spans: list[tuple[int, int]], level: str) -> set[int]:
         return firsts
     content = False  # whether the phrase so far has a word that is more than a tie to what it follows
     for number, (start, end) in enumerate(spans):
-        ties = text[start:end].lower() in _BEGINS
+        ties = _BEGINS.fullmatch(text[start:end].lower()) is not None
         mark = _is_mark(text[start:end])
         apart = text[start - 1 : start].isspace()
         ended = number > 0 and _ENDS.fullmatch(text[slice(*spans[number - 1])]) is not None
