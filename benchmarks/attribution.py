@@ -59,10 +59,10 @@ def main() -> None:
     ours, theirs, difference = [], [], 0.0
     for _ in range(args.repeats):
         match = Match(encoder, text, direction)
-        found = leave_one_out(match)
+        found = leave_one_out(match, removal="delete")
         ours.append(found.seconds)
         chosen = found.seen[:: max(1, len(found.seen) // args.sample)]
-        ids = pad([match.without([found.units[number]]).ids for number in chosen])
+        ids = pad([match.without([found.units[number]], "delete").ids for number in chosen])
         ids = torch.nn.functional.pad(ids, (0, LENGTH - ids.shape[1]))
         began = time.perf_counter()
         with torch.inference_mode():

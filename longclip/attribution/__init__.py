@@ -2,7 +2,7 @@
 
 >>> from longclip.attribution import Match, leave_one_out
 >>> match = Match.of_picture(encoder, "A red fox sits beside a pond.", "fox.png")
->>> found = leave_one_out(match, level="words", removal="delete")
+>>> found = leave_one_out(match, level="words", removal="mask")
 >>> [(unit.text, value) for unit, value in zip(found.units, found.values)]
 
 The score is the cosine of caption and picture. Whatever takes long takes `progress`, called with (done, all) after each

@@ -6,9 +6,10 @@ import numpy as np
 
 from ..encoder import Progress
 from .match import Attribution, Match
+from .removal import REMOVAL
 
 
-def leave_one_out(match: Match, level: str = "words", removal: str = "delete", progress: Progress | None = None) -> Attribution:
+def leave_one_out(match: Match, level: str = "words", removal: str = REMOVAL, progress: Progress | None = None) -> Attribution:
     """The score of the caption less that without each unit. `base` is the score without any of them.
 
     Raises ValueError for an unknown level or removal, and for a caption with nothing in it.

@@ -17,7 +17,7 @@ import torch
 from ..encoder import Encoder, Progress
 from ..images import Picture
 from .prefix import variant_features
-from .removal import FILLER, Variant, filler_id, remove, whole
+from .removal import FILLER, REMOVAL, Variant, filler_id, remove, whole
 from .units import Unit, split_units
 
 
@@ -85,7 +85,7 @@ class Match:
         """Of the caption as it is."""
         return float(self.scores([self.caption])[0])
 
-    def without(self, units: Iterable[Unit], removal: str = "delete", filler: str = FILLER) -> Variant:
+    def without(self, units: Iterable[Unit], removal: str = REMOVAL, filler: str = FILLER) -> Variant:
         """The caption with these units taken away; see `longclip.attribution.removal`."""
         return remove(self.tokens, units, removal, filler_id(self.encoder.tokenizer, filler) if removal == "replace" else 0)
 

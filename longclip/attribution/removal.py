@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from ..tokens import Tokenizer, Tokens
 from .units import Unit
 
+REMOVAL = "mask"
+"""What is done where nothing else is said. To delete a word moves all behind it, which a model notices too."""
 REMOVALS = {
-    "delete": "the words are deleted and the rest closes up",
     "mask": "no other token attends to the words; the rest stays where it is",
+    "delete": "the words are deleted and the rest closes up",
     "replace": "each token of the words becomes a token that says little",
 }
 FILLER = "a"
@@ -45,7 +47,7 @@ def filler_id(tokenizer: Tokenizer, filler: str = FILLER) -> int:
     return ids[0]
 
 
-def remove(tokens: Tokens, units: Iterable[Unit], removal: str = "delete", filler: int = 0) -> Variant:
+def remove(tokens: Tokens, units: Iterable[Unit], removal: str = REMOVAL, filler: int = 0) -> Variant:
     """The caption without these units. filler: the token id that `replace` writes.
 
     To delete is to drop tokens and number the rest anew. A token that nobody attends to need not be computed: to mask is

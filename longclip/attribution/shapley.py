@@ -13,6 +13,7 @@ import numpy as np
 
 from ..encoder import Progress
 from .match import Attribution, Match
+from .removal import REMOVAL
 
 BUDGET = 2000
 
@@ -20,7 +21,7 @@ BUDGET = 2000
 def shapley_values(
     match: Match,
     level: str = "words",
-    removal: str = "delete",
+    removal: str = REMOVAL,
     budget: int = BUDGET,
     seed: int = 0,
     progress: Progress | None = None,
