@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from .gradients import gradient_times_input, integrated_gradients
 from .leave_one_out import leave_one_out
+from .length import average_changes, average_curves, length_curve, position_changes
 from .match import Attribution, Match
+from .pixels import gradient_map, integrated_gradients_map, occlude, word_effects
 from .removal import REMOVALS
 from .rollout import attention_rollout
 from .shapley import shapley_values
@@ -26,9 +28,17 @@ __all__ = [
     "Match",
     "Unit",
     "attention_rollout",
+    "average_changes",
+    "average_curves",
+    "gradient_map",
     "gradient_times_input",
     "integrated_gradients",
+    "integrated_gradients_map",
     "leave_one_out",
+    "length_curve",
+    "occlude",
+    "position_changes",
     "shapley_values",
     "split_units",
+    "word_effects",
 ]

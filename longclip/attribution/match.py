@@ -17,7 +17,7 @@ import torch
 from ..encoder import Encoder, Progress
 from ..images import Picture
 from .prefix import variant_features
-from .removal import FILLER, REMOVAL, Variant, filler_id, remove, whole
+from .removal import FILLER, REMOVAL, Variant, filler_id, whole
 from .units import Unit, split_units
 
 
@@ -87,7 +87,8 @@ class Match:
 
     def without(self, units: Iterable[Unit], removal: str = REMOVAL, filler: str = FILLER) -> Variant:
         """The caption with these units taken away; see `longclip.attribution.removal`."""
-        return remove(self.tokens, units, removal, filler_id(self.encoder.tokenizer, filler) if removal == "replace" else 0)
+        written = filler_id(self.encoder.tokenizer, filler) if removal == "replace" else 0
+        return self.caption.without((place for unit in units for place in unit.tokens), removal, written)
 
     def features(self, variants: Sequence[Variant], progress: Progress | None = None) -> np.ndarray:
         """Unit-length features of variants of the caption, float32 [n, dim]."""

@@ -6,11 +6,10 @@ everything that stays is tokenised as it was.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..tokens import Tokenizer, Tokens
-from .units import Unit
 
 REMOVAL = "mask"
 """What is done where nothing else is said. To delete a word moves all behind it, which a model notices too."""
@@ -33,6 +32,20 @@ class Variant:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def without(self, places: Iterable[int], removal: str = REMOVAL, filler: int = 0) -> Variant:
+        """This without the tokens at some places. filler: the token id that "replace" writes.
+
+        To delete is to drop tokens and number the rest anew. A token that nobody attends to need not be computed: to mask is
+        to drop it and to leave the others' positions as they are. Raises ValueError for an unknown removal.
+        """
+        check_removal(removal)
+        gone = set(places)
+        if removal == "replace":
+            return Variant(tuple(filler if place in gone else token for place, token in enumerate(self.ids)), self.columns)
+        kept = [place for place in range(len(self)) if place not in gone]
+        columns = tuple(self.columns[place] for place in kept) if removal == "mask" else self.columns[: len(kept)]
+        return Variant(tuple(self.ids[place] for place in kept), columns)
+
 
 def whole(tokens: Tokens) -> Variant:
     """The caption as it is read."""
@@ -45,22 +58,6 @@ def filler_id(tokenizer: Tokenizer, filler: str = FILLER) -> int:
     if len(ids) != 1:
         raise ValueError(f"the filler {filler!r} is {len(ids)} tokens for this model: wanted a word that is one token")
     return ids[0]
-
-
-def remove(tokens: Tokens, units: Iterable[Unit], removal: str = REMOVAL, filler: int = 0) -> Variant:
-    """The caption without these units. filler: the token id that `replace` writes.
-
-    To delete is to drop tokens and number the rest anew. A token that nobody attends to need not be computed: to mask is
-    to drop it and to leave the others' positions as they are. Raises ValueError for an unknown removal.
-    """
-    check_removal(removal)
-    gone: Collection[int] = {place for unit in units for place in unit.tokens}
-    if removal == "replace":
-        ids = tuple(filler if place in gone else token for place, token in enumerate(tokens.ids))
-        return Variant(ids, tuple(range(len(ids))))
-    kept = [place for place in range(len(tokens)) if place not in gone]
-    columns = tuple(kept) if removal == "mask" else tuple(range(len(kept)))
-    return Variant(tuple(tokens.ids[place] for place in kept), columns)
 
 
 def check_removal(removal: str) -> None:

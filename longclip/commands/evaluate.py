@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=40,
         metavar="N",
-        help="of length and attribution: captions that are taken apart",
+        help="of attribution: captions of a set that are taken apart",
     )
     parser.add_argument("--scenes", type=int, default=1000, help="independent scenes that picturebook draws")
     parser.add_argument("--families", type=int, default=125, help="families of 8 of either kind that picturebook draws")

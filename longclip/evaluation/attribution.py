@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,20 @@ from ..attribution import (
     leave_one_out,
     shapley_values,
 )
+from ..attribution.length import average, position_changes
 from ..attribution.pixels import gradient_map, grid_of, integrated_gradients_map, occlude, word_effects
 from ..encoder import Encoder
 from ..picturebook.pages import Counterfactual, Page
 from . import truth
 from .features import Features
+from .length import banded
 
 EXPLAINED = 40
 BUDGET = 500
 STEPS = 32
 CLIP_LENGTH = 77
+# Bounds between which positions are averaged: 20 is the first that Long-CLIP stretches, 77 the first that CLIP has not.
+POSITIONS = (1, 10, 20, 40, 60, 77, 120, 180, 248)
 # A map takes as many passes as there are steps, and there are four for each thing.
 MAP_STEPS = 16
 
@@ -52,22 +57,28 @@ def measure_attribution(features: Features, explained: int = EXPLAINED, seed: in
     "seconds" a caption. Of the picture book also, in percent: "blame" (of all words of a caption with one wrong fact, the
     lowest is a wrong one) and "contrast" (of the right caption, the highest for this picture over one with that fact
     changed is of that fact), with "beyond 77" where the fact is told only beyond the 77th token. Of pixels see
-    `measure_pixels`. "random" is no method: values that say nothing, and so chance.
+    `measure_pixels`. "score change by position": how much the score changes when a token of these positions is masked, with
+    "…, low" and "…, high" as in `measure_length`. "random" is no method: values that say nothing, and so chance.
     """
     encoder, data = features.encoder, features.data
     words: Samples = {name: defaultdict(list) for name in METHODS}
     pixels: Samples = {}
+    changes: list[list[float]] = []
     randomised = truth.randomise(encoder, seed)
     for number, text in enumerate(data.long[:explained]):
         picture = data.pictures[int(features.owners[number])]
         direction = encoder.encode_image([picture])[0]
-        _measure_words(Match(encoder, text, direction), Match(randomised, text, direction), words, [seed, number])
+        match = Match(encoder, text, direction)
+        _measure_words(match, Match(randomised, text, direction), words, [seed, number])
+        changes.append(_by_position(position_changes(match)))
         if data.pages:
             page = data.pages[int(features.owners[number])]
             _measure_blame(encoder, page, direction, number, words)
             measure_pixels(encoder, page, picture, direction, pixels)
     figures = {f"words by {name}": _means(found) for name, found in words.items()}
-    return figures | {f"pixels by {name}": _means(found) for name, found in pixels.items()}
+    figures |= {f"pixels by {name}": _means(found) for name, found in pixels.items()}
+    names = [f"{start}–{end - 1}" for start, end in pairwise(POSITIONS)]
+    return figures | banded("score change by position", names, average(np.array(changes), range(len(names)), seed))
 
 
 def _measure_words(match: Match, randomised: Match, samples: Samples, seed: list[int]) -> None:
@@ -137,6 +148,12 @@ def measure_pixels(encoder: Encoder, page: Page, picture: Any, direction: np.nda
             row[f"{kind} overlap"].append(100 * overlap)
         row["seconds"].append(time.perf_counter() - began)
         began = time.perf_counter()
+
+
+def _by_position(changes: np.ndarray) -> list[float]:
+    """The means of `position_changes` between the bounds of POSITIONS; NaN where the caption has no token."""
+    parts = [changes[start:end] for start, end in pairwise(POSITIONS)]
+    return [float(part[~np.isnan(part)].mean()) if (~np.isnan(part)).any() else np.nan for part in parts]
 
 
 def _means(samples: dict[str, list[float | None]]) -> dict[str, float | None]:
