@@ -23,8 +23,9 @@ RESAMPLES = 1000
 class LengthCurve:
     """A caption cut behind each of its words, from nothing to all that is read: arrays [cuts], lowest first.
 
-    ends: characters that are kept. tokens: start and end included, as a context length counts. words, sentences: kept whole;
-    marks are no words. scores: of what is kept. ranks: of the caption's picture among others, from 1, a tie counting against.
+    ends: characters that are kept. tokens: start and end included, as a context length counts. words: marks not counted.
+    sentences: those that are begun. scores: of what is kept. ranks: of the caption's picture among others, from 1, a tie
+    counting against.
     """
 
     ends: np.ndarray
@@ -72,7 +73,7 @@ def length_curve(
     pictures: features [n, dim] of a gallery, of which picture `own` is the caption's; then there are ranks too.
     """
     units = [unit for unit in match.units() if unit.seen]
-    sentence_ends = np.array([unit.end for unit in match.units("sentences")])
+    sentence_starts = np.array([unit.start for unit in match.units("sentences")])
     ends = np.array([0, *(unit.read_end for unit in units)])
     cuts = [1, *(unit.last for unit in units)]
     ids = match.caption.ids
@@ -86,7 +87,7 @@ def length_curve(
         ends,
         np.array(cuts) + 1,
         np.cumsum([0, *(not unit.mark for unit in units)]),
-        np.searchsorted(sentence_ends, ends, side="right"),
+        np.searchsorted(sentence_starts, ends),
         scores,
         ranks,
     )

@@ -98,7 +98,7 @@ def _firsts(text: str, spans: list[tuple[int, int]], level: str) -> set[int]:
         return firsts
     content = False  # whether the phrase so far has a word that is more than a tie to what it follows
     for number, (start, end) in enumerate(spans):
-        ties = _BEGINS.fullmatch(text[start:end].lower()) is not None
+        ties = _BEGINS.fullmatch(text[start:end].lower()) is not None and text[end : end + 1].isspace()
         mark = _is_mark(text[start:end])
         apart = text[start - 1 : start].isspace()
         ended = number > 0 and _ENDS.fullmatch(text[slice(*spans[number - 1])]) is not None
