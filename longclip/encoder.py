@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -136,6 +137,12 @@ class Encoder:
         """`image_features` [n, dim] and `image_intermediates`, the patches after each block, [n, width, rows, columns]."""
         with self._lock:
             return self.model.forward_intermediates(image=pixels.to(self.device))
+
+    @contextmanager
+    def turn(self) -> Iterator[LongCLIP]:
+        """The model, for what is none of the calls above, while the calls of other threads wait."""
+        with self._lock:
+            yield self.model
 
     @property
     def _name(self) -> str:

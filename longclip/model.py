@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,8 +13,8 @@ from open_clip.transformer import VisionTransformer
 from open_clip.utils import feature_take_indices
 from torch import Tensor, nn
 
-from longclip.blocks import is_plain, run_blocks
-from longclip.packing import form_chunks, pack
+from longclip.blocks import Prefix, is_plain, read_prefix, run_blocks
+from longclip.packing import Group, form_chunks, pack
 from longclip.positions import stretch_positions
 
 Config = dict[str, Any]
@@ -66,15 +67,55 @@ class LongCLIP(CLIP):
         if not is_plain(self.transformer):
             return super().encode_text(F.pad(text, (0, self.context_length - text.shape[1])), normalize)
         packing = pack(self._ends(text), _group_slack(text), _chunk_rows(self.token_embedding.weight))
-        x = self._embed(text[packing.texts, packing.columns], packing.columns)
+        x = self.embed_tokens(text[packing.texts, packing.columns], packing.columns)
         rows = [sum(count * length for count, length in groups) for groups in packing.chunks]
         texts = [sum(count for count, _ in groups) for groups in packing.chunks]
         pooled = [
             run_blocks(self.transformer, part, groups, causal=True, pooled=ends)
             for part, groups, ends in zip(x.split(rows), packing.chunks, packing.ends.split(texts), strict=True)
         ]
-        features = self._project(self.ln_final(torch.cat(pooled)))
-        return _finish(features[torch.argsort(packing.order)], normalize)
+        return self._features(torch.cat(pooled)[torch.argsort(packing.order)], normalize)
+
+    def embed_tokens(self, ids: Tensor, columns: Tensor) -> Tensor:
+        """What enters the blocks, tokens plus positions: ids [..., k], their positions [k] or [..., k] -> [..., k, width]."""
+        dtype = self.transformer.get_cast_dtype()
+        return self.token_embedding(ids).to(dtype) + F.embedding(columns, self.positional_embedding).to(dtype)
+
+    def encode_embedded(self, x: Tensor, ends: Tensor, normalize: bool = False) -> Tensor:
+        """`encode_text` of what `embed_tokens` gives, differentiable in it.
+
+        x: [n, L, width]; ends: [n] where the end tokens are -> features [n, embed_dim].
+        """
+        count, length = x.shape[:2]
+        if is_plain(self.transformer):
+            pooled = run_blocks(self.transformer, x.flatten(0, 1), [(count, length)], causal=True, pooled=ends)
+        else:
+            states = self.transformer(x, attn_mask=self.attn_mask[:length, :length])
+            pooled = states[torch.arange(count, device=x.device), ends]
+        return self._features(pooled, normalize)
+
+    def read_prefix(self, ids: Tensor, columns: Tensor) -> Prefix:
+        """What `encode_behind` needs of a text, ids and their positions [L]. Of plain transformers only (`is_plain`)."""
+        return read_prefix(self.transformer, self.embed_tokens(ids, columns))
+
+    def encode_behind(
+        self,
+        prefix: Prefix,
+        ids: Tensor,
+        columns: Tensor,
+        groups: Sequence[Group],
+        shared: Sequence[int],
+        ends: Tensor,
+        normalize: bool = False,
+    ) -> Tensor:
+        """Texts that begin as the prefix does, of which only the rest is computed -> features [n, embed_dim].
+
+        ids, columns: [rows] the rest of each text and the positions, in `groups` as in `run_blocks`. shared: for each group
+        how much of the prefix stands before it. ends: [n] where the end token is, counted in the rest.
+        """
+        x = self.embed_tokens(ids, columns)
+        pooled = run_blocks(self.transformer, x, groups, causal=True, pooled=ends, prefix=prefix, shared=shared)
+        return self._features(pooled, normalize)
 
     def text_states(self, text: Tensor) -> Tensor:
         """Token ids [n, L] -> hidden states of every token after the final norm, [n, L, width]; pads are tokens here."""
@@ -116,7 +157,7 @@ class LongCLIP(CLIP):
             output["text_intermediates"] = [self.ln_final(state) for state in states] if normalize_intermediates else states
             if not intermediates_only:
                 ends = x[torch.arange(len(x), device=x.device), self._ends(text)]
-                output["text_features"] = _finish(self._project(self.ln_final(ends)), normalize)
+                output["text_features"] = self._features(ends, normalize)
         if output_logits and not intermediates_only:
             logits = self.logit_scale.exp() * output["image_features"] @ output["text_features"].T
             output["image_logits"] = logits if self.logit_bias is None else logits + self.logit_bias
@@ -128,7 +169,7 @@ class LongCLIP(CLIP):
         self._check(text)
         count, length = text.shape
         columns = torch.arange(length, device=text.device)
-        x = self._embed(text, columns)
+        x = self.embed_tokens(text, columns)
         if not is_plain(self.transformer):
             return self.transformer.forward_intermediates(x, attn_mask=self.attn_mask[:length, :length])
         states: list[Tensor] = []
@@ -141,17 +182,14 @@ class LongCLIP(CLIP):
         )
         return states[-1], states
 
-    def _embed(self, ids: Tensor, columns: Tensor) -> Tensor:
-        """Token embeddings plus those of their positions: ids [..., k], columns [k] -> [..., k, width]."""
-        dtype = self.transformer.get_cast_dtype()
-        return self.token_embedding(ids).to(dtype) + F.embedding(columns, self.positional_embedding).to(dtype)
-
     def _ends(self, text: Tensor) -> Tensor:
         """[n] the position of each text's end token: the highest id, or the config's with `pool_type` "eos"."""
         return (text == self.text_eos_id).int().argmax(-1) if self.text_pool_type == "eos" else text.argmax(-1)
 
-    def _project(self, x: Tensor) -> Tensor:
-        return x if self.text_projection is None else x @ self.text_projection
+    def _features(self, ends: Tensor, normalize: bool) -> Tensor:
+        """Last states of the end tokens [n, width] -> features [n, embed_dim]."""
+        x = self.ln_final(ends)
+        return _finish(x if self.text_projection is None else x @ self.text_projection, normalize)
 
     def _check(self, text: Tensor) -> None:
         if text.ndim != 2 or not 0 < text.shape[1] <= self.context_length or not len(text):

@@ -196,7 +196,7 @@ def test_every_measure_of_the_table_can_be_run():
 def test_measures_that_do_not_fit_are_left_out():
     captions = EvaluationSet("x", ["p", "q"], ["a", "b"])
     assert list(skipped(captions, list(MEASURES))) == ["zeroshot", "probe"]
-    assert list(skipped(clusters(0, 2), list(MEASURES))) == ["retrieval", "length", "alignment"]
+    assert list(skipped(clusters(0, 2), list(MEASURES))) == ["retrieval", "length", "alignment", "attribution"]
     alone = EvaluationSet("x", ["p", "q"], ["a", "b"], families=["f", "g"], classes=["c", "d"])
     assert list(skipped(alone, list(MEASURES))) == list(MEASURES)
     found = measure(Hashed(), captions)
@@ -231,7 +231,7 @@ def test_a_real_encoder_has_what_the_measures_ask_for(tiny_model_folder):
     from longclip.evaluation.data import read_sets
 
     data, *_ = read_sets("picturebook", scenes=6, families=0, training_scenes=8)
-    found = measure(encoder, data, list(MEASURES))
+    found = measure(encoder, data, list(MEASURES), explained=1)
     assert found["effective length"] is None or found["effective length"] <= 77
     assert json.loads(json.dumps(found)) == found and found["linear probe training pictures"] == 8
     whole = found["text to image R@1 by sentences"]["all"]

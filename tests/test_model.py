@@ -87,6 +87,37 @@ def test_chunks_do_not_change_the_features(monkeypatch):
     torch.testing.assert_close(ours.encode_image(images), plain.encode_image(images), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("shared", [0, 1, 9, 30])
+def test_texts_that_go_on_behind_a_prefix_equal_whole_ones(shared):
+    ours, plain = pair()
+    ids = token_ids([31, 40, 45, 60])
+    ids[1:, :shared] = ids[0, :shared]
+    columns = torch.arange(77)
+    prefix = ours.read_prefix(ids[0, :31], columns[:31])
+    # Two groups: the second's only text goes on behind one token fewer.
+    first, second = ids[1:3, shared:45], ids[3:, max(0, shared - 1) : 60]
+    behind = ours.encode_behind(
+        prefix,
+        torch.cat([first.flatten(), second.flatten()]),
+        torch.cat([columns[shared:45].repeat(2), columns[max(0, shared - 1) : 60]]),
+        [tuple(first.shape), tuple(second.shape)],
+        [shared, max(0, shared - 1)],
+        torch.tensor([39 - shared, 44 - shared, 59 - max(0, shared - 1)]),
+        normalize=True,
+    )
+    torch.testing.assert_close(behind, plain.encode_text(ids[1:], True), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("config", [CONFIG, changed(CONFIG, text={"qk_norm": True})], ids=["plain", "foreign"])
+def test_embedded_tokens_give_the_features_of_their_text(config):
+    ours, plain = pair(config)
+    ids = token_ids([30, 30])
+    x = ours.embed_tokens(ids[:, :30], torch.arange(30)).detach().requires_grad_()
+    features = ours.encode_embedded(x, torch.tensor([29, 29]), normalize=True)
+    torch.testing.assert_close(features, plain.encode_text(ids, True), atol=1e-5, rtol=0)
+    assert torch.autograd.grad(features.sum(), x)[0].abs().sum() > 0
+
+
 @pytest.mark.parametrize("columns", [1, 7, 20, 76])
 def test_short_ids_equal_padded_ones(columns):
     ours, plain = pair()

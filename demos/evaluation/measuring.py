@@ -26,7 +26,7 @@ FAMILY, LEARNED = 8, 2
 # Seconds that an embedded model takes for a picture or a caption on one core; others are taken for so many times larger.
 SECONDS, LARGER = 0.005, 20
 # What a measure costs for each picture beyond drawing and encoding it, and what these do: in pictures or captions to encode.
-COSTS = {"retrieval": 1.0, "zeroshot": 0.5, "probe": 5.0, "length": 5.0, "alignment": 1.0}
+COSTS = {"retrieval": 1.0, "zeroshot": 0.5, "probe": 5.0, "length": 5.0, "alignment": 1.0, "attribution": 700.0}
 OTHER_COST, DRAWING, ENCODING = 5.0, 2.0, 2.0
 # Pieces of which the figures are kept.
 KEPT = 600

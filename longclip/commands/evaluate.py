@@ -8,7 +8,7 @@ from typing import Any
 
 from ..evaluation import CHEAP, MEASURES, check_names, measure, skipped
 
-HELP = "measure models: retrieval, zero-shot classification, linear probe, caption length, alignment"
+HELP = "measure models: retrieval, zero-shot classification, linear probe, caption length, alignment, attribution"
 
 Figures = dict[str, Any]
 
@@ -32,6 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--templates", default="plain", metavar="NAME", help="of zeroshot: plain (default), simple, openai, or a file"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the scenes that picturebook draws, of --limit and of splits")
+    parser.add_argument(
+        "--explained",
+        type=int,
+        default=40,
+        metavar="N",
+        help="of attribution: captions of a set that are taken apart",
+    )
     parser.add_argument("--scenes", type=int, default=1000, help="independent scenes that picturebook draws")
     parser.add_argument("--families", type=int, default=125, help="families of 8 of either kind that picturebook draws")
     parser.add_argument("--training-scenes", type=int, default=2000, help="scenes of picturebook that a probe learns from")
@@ -44,8 +51,9 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.zeroshot import read_templates
 
     check_names(args.measure)
-    if args.batch is not None and args.batch < 1:
-        raise ValueError(f"--batch is {args.batch}; wanted 1 or more")
+    for option, value in (("--batch", args.batch), ("--explained", args.explained)):
+        if value is not None and value < 1:
+            raise ValueError(f"{option} is {value}; wanted 1 or more")
     names = list(dict.fromkeys(args.measure)) or list(CHEAP)
     templates = read_templates(args.templates)
     sets = read_sets(
@@ -61,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     encoders = {name: load(name, device=args.device) for name in args.model}
     figures: dict[str, dict[str, Figures]] = {
         data.name: {
-            name: measure(encoder, data, names, args.batch, templates=templates, seed=args.seed)
+            name: measure(encoder, data, names, args.batch, templates=templates, explained=args.explained, seed=args.seed)
             for name, encoder in encoders.items()
         }
         for data in sets

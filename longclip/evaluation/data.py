@@ -24,7 +24,8 @@ class EvaluationSet:
     long: one caption a picture, in their order; or, with `owners`, any number: caption i is of picture ``owners[i]``.
     short: a one-sentence caption a picture. families: a name a picture; only pictures of one family are compared with
     each other. classes: the name of what each picture mainly shows; class_names: all there are, also those that do not
-    occur. training: makes the set of other pictures, with classes, that a classifier may learn from.
+    occur. pages: where the pictures are of the picture book, their pages. training: makes the set of other pictures, with
+    classes, that a classifier may learn from.
     """
 
     name: str
@@ -35,10 +36,11 @@ class EvaluationSet:
     classes: Sequence[str] = ()
     owners: Sequence[int] = ()
     class_names: Sequence[str] = ()
+    pages: Sequence[Page] = ()
     training: Callable[[], EvaluationSet] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        columns = {"short": self.short, "families": self.families, "classes": self.classes}
+        columns = {"short": self.short, "families": self.families, "classes": self.classes, "pages": self.pages}
         columns |= {} if self.owners else {"long": self.long}
         for name, values in columns.items():
             if values and len(values) != len(self.pictures):
@@ -49,7 +51,7 @@ class EvaluationSet:
     def take(self, rows: Sequence[int]) -> EvaluationSet:
         """The set of these pictures, in this order, with all that is known of them."""
 
-        def column(values: Sequence[str]) -> list[str]:
+        def column(values: Sequence[Any]) -> list[Any]:
             return [values[row] for row in rows] if values else []
 
         owned: list[list[int]] = [[] for _ in self.pictures]
@@ -63,6 +65,7 @@ class EvaluationSet:
             short=column(self.short),
             families=column(self.families),
             classes=column(self.classes),
+            pages=column(self.pages),
             owners=[number for number, texts in enumerate(captions) for _ in texts] if self.owners else (),
         )
 
@@ -193,5 +196,6 @@ def _from_pages(name: str, pages: list[Page], training: Callable[[], EvaluationS
         [page.short.text for page in pages],
         [page.family for page in pages] if pages[0].family else [],
         [page.scene.subject.kind for page in pages],
+        pages=pages,
         training=training,
     )

@@ -51,8 +51,11 @@ _TABLE = (
     Measure("retrieval", "Retrieval", "Recall at 1, 5 and 10 in both directions.", True, _lacks_captions),
     Measure("zeroshot", "Zero-shot", "Accuracy with class names for captions.", True, _lacks_classes, ("templates",)),
     Measure("probe", "Linear probe", "Accuracy of a linear classifier on picture features.", False, _lacks_classes, ("seed",)),
-    Measure("length", "Length", "Recall at 1 by how much of a caption is kept.", False, _lacks_captions),
+    Measure("length", "Length", "Recall and score by how much of a caption is kept.", False, _lacks_captions, ("seed",)),
     Measure("alignment", "Alignment", "Margins between positive and negative pairs.", True, _lacks_captions),
+    Measure(
+        "attribution", "Attribution", "Whether explanations of a match are true.", False, _lacks_captions, ("explained", "seed")
+    ),
 )
 MEASURES = {measure.name: measure for measure in _TABLE}
 CHEAP = tuple(measure.name for measure in _TABLE if measure.cheap)
@@ -79,8 +82,9 @@ def measure(
 ) -> dict[str, Any]:
     """The figures of those of the named measures that fit a set: numbers, or curves as {place: number}; ready for JSON.
 
-    options: `templates` (zeroshot; texts with {} for the class) and `seed` (probe). Pictures and captions are encoded once for
-    all measures. Raises ValueError for an unknown name, ImageError for a picture that cannot be read.
+    options: `templates` (zeroshot; texts with {} for the class), `explained` (attribution; how many captions are taken
+    apart) and `seed` (probe, length, attribution). Pictures and captions are encoded once for all measures. Raises
+    ValueError for an unknown name, ImageError for a picture that cannot be read.
     """
     from .features import Features
 

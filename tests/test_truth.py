@@ -1,0 +1,144 @@
+"""Checks of explanations, against planted answers: what is true, what is false, and what chance gives."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import longclip
+from longclip.__main__ import main
+from longclip.attribution import Match, leave_one_out
+from longclip.evaluation import truth
+from longclip.evaluation.attribution import METHODS, measure_attribution
+from longclip.evaluation.data import EvaluationSet, draw_sets
+from longclip.evaluation.features import Features
+from longclip.picturebook.pages import draw_page
+from longclip.tokens import Tokenizer
+
+TEXT = "A red fox sits beside a small pond, and three ducks swim past."
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_model_folder):
+    return longclip.load(tiny_model_folder(248))
+
+
+class Additive(Match):
+    """A match whose score is the sum of what its tokens are worth."""
+
+    def scores(self, variants, progress=None):
+        return np.array([sum(np.sin(token) for token in variant.ids[1:-1]) for variant in variants])
+
+
+@pytest.fixture
+def additive(encoder):
+    return Additive(encoder, TEXT, np.eye(encoder.dim)[0])
+
+
+def test_the_truth_about_a_sum_cannot_be_bettered(additive):
+    found = leave_one_out(additive)
+    kept, scores = truth.draw_coalitions(additive, np.random.default_rng(0))
+    assert truth.correlate(kept @ found.values, scores - found.base) == pytest.approx(1)
+    deletion, insertion = truth.measure_orders(additive, found, np.random.default_rng(0))
+    nothing = METHODS["random"](additive)
+    chance = np.mean([truth.measure_orders(additive, nothing, np.random.default_rng(seed)) for seed in range(50)], axis=0)
+    assert deletion < chance[0] - 0.5 and insertion > chance[1] + 0.5
+    assert truth.correlate(kept @ nothing.values, scores) is None
+    # Words that go one after the other take the mean of a line, whatever the order, on average.
+    assert chance == pytest.approx([(found.score + found.base) / 2] * 2, abs=0.25)
+
+
+def test_rank_correlation_equals_scipys():
+    from scipy.stats import spearmanr
+
+    generator = np.random.default_rng(0)
+    a, b = generator.integers(0, 9, 40), generator.normal(size=40)
+    assert truth.correlate_ranks(a, b) == pytest.approx(spearmanr(a, b).statistic)
+    assert truth.correlate_ranks(np.zeros(5), np.arange(5)) is None
+
+
+def test_equal_values_hit_by_chance():
+    hits = np.array([True, False, False, False])
+    assert truth.share_first(np.zeros(4), hits) == 0.25
+    assert truth.share_first(np.array([2, 1, 0, 0]), hits) == 1 and truth.share_first(np.array([1, 2, 0, 0]), hits) == 0
+    assert truth.share_first(np.array([1e-9, 0, 0, 0]), hits) == 1, "small values are values"
+
+
+def test_the_pointing_game():
+    mask = np.array([[0.0, 0.5], [0.0, 1.0]])
+    assert truth.point(np.array([[0, 3], [1, 0]]), mask) == (1, pytest.approx(1.5 / 4))
+    assert truth.point(np.array([[3, -9], [0, -1]]), mask) == (0, 0)
+    assert truth.point(np.zeros((2, 2)), mask) == (0.5, pytest.approx(0.375))
+
+
+def test_a_randomised_model_has_learned_nothing_but_is_as_large(encoder):
+    other = truth.randomise(encoder)
+    for (name, before), after in zip(encoder.model.named_parameters(), other.model.parameters(), strict=True):
+        assert (
+            before.sort().values.equal(after.sort().values) if before.ndim < 2 else before.sum().isclose(after.sum(), atol=1e-2)
+        )
+        if before.ndim == 2:
+            assert before.equal(after) == name.startswith("visual."), name
+    assert encoder.model.positional_embedding.equal(longclip.load(encoder.spec.path).model.positional_embedding)
+
+
+def test_counterfactuals_that_lie_beyond_what_a_tokenizer_reads():
+    tokenizer = Tokenizer.full(77)
+    drawn = {number: truth.draw_counterfactual(draw_page("held-out", 0, number), number, tokenizer) for number in range(8)}
+    found = {number: other for number, other in drawn.items() if other}
+    assert len(found) >= 3 and len({other.change for other in found.values()}) > 1
+    for number, other in found.items():
+        before, after = draw_page("held-out", 0, number).long.text, other.page.long.text
+        assert before != after and tokenizer(before).ids == tokenizer(after).ids
+
+
+def test_words_of_things_lie_in_the_phrases_that_speak_of_them(encoder):
+    page = draw_page("held-out", 0, 3)
+    found = truth.words_of_things(page, Match(encoder, page.long.text, np.eye(encoder.dim)[0]).units())
+    assert [kind for kind, _, _ in found].count("subject") == 1 and {"name", "phrase", "colour"} <= {
+        kind for kind, _, _ in found
+    }
+    for kind, number, units in found:
+        thing = page.scene.things[number]
+        assert units and (kind != "colour" or units[0].text.lower() == thing.colour)
+        for unit in units:
+            phrase = next(phrase for phrase in page.long.phrases if phrase.start <= unit.start < phrase.end)
+            assert phrase.things == (number,)
+    masks = truth.cell_masks(page, (4, 4))
+    assert masks.shape == (len(page.scene.things), 4, 4)
+    np.testing.assert_allclose(masks.mean((1, 2)), page.scene.masks(256).mean((1, 2)), atol=1e-6)
+
+
+@pytest.fixture
+def few_methods(monkeypatch):
+    """The quick ones, under their names."""
+    names = ("leave-one-out, mask", "gradient × input", "random")
+    monkeypatch.setattr("longclip.evaluation.attribution.METHODS", {name: METHODS[name] for name in names})
+    monkeypatch.setattr("longclip.evaluation.attribution.MAP_STEPS", 1)
+    return names
+
+
+def test_the_measure_has_a_row_for_every_method(encoder, few_methods):
+    data, *_ = draw_sets(0, 2, 0, "held-out", 2)
+    found = measure_attribution(Features(encoder, data), explained=2)
+    assert json.loads(json.dumps(found)) == found
+    for name in few_methods:
+        row = found[f"words by {name}"]
+        assert {"deletion", "insertion", "agreement", "randomised", "blame", "contrast", "passes", "seconds"} <= set(row)
+    assert found["words by random"]["agreement"] is None and 0 < found["words by random"]["blame"] < 30
+    for name in ("occlusion", "integrated gradients", "gradient × input", "random"):
+        assert {"subject hit", "phrase overlap", "seconds"} <= set(found[f"pixels by {name}"])
+    assert set(found["score change by position"]) == set(found["score change by position, low"])
+    bare = EvaluationSet("x", data.pictures, data.long)
+    assert "blame" not in measure_attribution(Features(encoder, bare), explained=1)["words by random"]
+
+
+def test_the_command_prints_a_table_for_every_method(encoder, few_methods, capsys):
+    arguments = ["evaluate", "attribution", "--model", str(encoder.spec.path), "--scenes", "2", "--families", "0"]
+    assert main([*arguments, "--explained", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "words by leave-one-out, mask" in out and "pixels by occlusion" in out and "seconds" in out
+    assert main([*arguments, "--explained", "0"]) == 2
+    assert "--explained is 0; wanted 1 or more" in capsys.readouterr().err
