@@ -1,6 +1,6 @@
 """Long-CLIP in small: what each of its parts does, on the picture book.
 
-    python benchmarks/reproduce_longclip.py [--seeds 3] [--steps 400] [--out runs/reproduce-longclip] [--json]
+    python benchmarks/reproduce_longclip.py [--seeds 3] [--steps 300] [--out runs/reproduce-longclip] [--json]
 
 Six ways to fine-tune `picturebook-clip`, the same number of scenes each, from the same base and with the same settings:
 stretching the table of positions by interpolating all rows or with knowledge preserved, matching long captions alone or
@@ -75,7 +75,7 @@ def measure_model(encoder, sets: list[EvaluationSet]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--scenes", type=int, default=1000)
     parser.add_argument("--families", type=int, default=60)
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce-longclip"))
