@@ -23,10 +23,9 @@ from longclip.images import ImageError
 from longclip.registry import ModelSpec, assets, available, resolve
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
-
     from longclip.diffusion.detector import Detector
     from longclip.encoder import Encoder
+    from longclip.generation.pipelines import DiffusionPipeline
     from longclip.tokens import Tokenizer
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,7 @@ from demos.context import SPOKEN, Context, Unavailable
 from demos.generation.order import ARMS, CHUNKS, CUT, EMBEDDED, LONG, Order
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
-
+    from longclip.generation.pipelines import DiffusionPipeline
     from longclip.generation.prompts import Prompt
 
 DETECTOR = "detector"
