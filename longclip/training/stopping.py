@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from threading import current_thread, main_thread
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# Seconds from SIGTERM to the end of a worker.
+LINGER = 30
 
 
 class Interrupted(Exception):
@@ -38,9 +40,13 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
 
 
 def follow_parent(number: int) -> None:
-    """In a worker: signals are the main process's to answer, and where that is killed, the worker ends as well."""
+    """In a worker: signals are the main process's to answer, and where that is killed, the worker ends as well.
+
+    A scheduler may send SIGTERM to all processes of a job: the worker then goes on for as long as a step may take, as the
+    main process would take its death for a fault.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(LINGER))  # what the alarm does is to kill
     if sys.platform == "linux":
         # A worker that waits to hand over a batch would never notice that nobody takes it any more.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
