@@ -1,54 +1,21 @@
+"""Galleries on disk: what they hold, what is encoded again and what is not, and sources that are damaged or strange."""
+
 from __future__ import annotations
 
-import io
 import json
 import os
-import signal
-import subprocess
-import sys
-import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from small_galleries import MEAN, files, fill, png, write_shard
 
 import longclip
 from longclip.data.pairs import DataError
-from longclip.embeddings import map_embeddings
 from longclip.gallery import IMAGE, TEXT, GalleryError
 from longclip.index import StoredGallery, make_gallery
-from longclip.index.plan import cut, read_plan
+from longclip.index.plan import cut
 from longclip.index.rows import Row, Source
-
-ROOT = Path(__file__).resolve().parents[1]
-MEAN = 8
-
-
-def png(seed: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def fill(folder: Path, count: int, captions: bool = False) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in range(count):
-        (folder / f"{seed:04d}.png").write_bytes(png(seed))
-        if captions:
-            (folder / f"{seed:04d}.txt").write_text(f"Picture {seed} of a fox.")
-    return folder
-
-
-def files(folder: Path) -> dict[str, object]:
-    """What is in a gallery's files of rows and vectors, by their names; the header of the latter has no fixed order."""
-    found: dict[str, object] = {path.name: path.read_bytes() for path in (folder / "rows").iterdir()}
-    for path in (folder / "vectors").rglob("*.*"):
-        if path.is_file():
-            arrays, origin = map_embeddings(path)
-            found[str(path.relative_to(folder))] = origin, {name: array.tobytes() for name, array in arrays.items()}
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -241,16 +208,6 @@ def test_tables_keep_their_columns(tmp_path, encoder):
     assert (second.id, second.caption) == ("second", "") and made.skipped == ["gone.png is not there"]
 
 
-def write_shard(path: Path, seeds: range) -> Path:
-    with tarfile.open(path, "w") as tar:
-        for seed in seeds:
-            for ending, content in ((".png", png(seed)), (".txt", f"Picture {seed}.".encode())):
-                member = tarfile.TarInfo(f"{seed:04d}{ending}")
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
-    return path
-
-
 def test_shards(tmp_path, encoder, counted):
     source, folder = tmp_path / "shards", tmp_path / "gallery"
     source.mkdir()
@@ -328,107 +285,6 @@ def test_rows_survive_json():
     row = Row("猫 \ud83d", Slice(Path("/a/b.tar"), 3, 9), (5, 6), "x\n\udc80", "", {"label": "cat", "captions": ["y"]})
     line = row.to_json()
     assert "\n" not in line and line.isascii() and Row.from_json(line) == row
-
-
-WORK = """
-import sys, time
-import longclip
-from longclip.index import make_gallery
-encoder = longclip.load(sys.argv[1])
-features, calls = encoder.image_features, open(sys.argv[4], "a")
-def slow(pixels):
-    time.sleep(0.05)
-    calls.write(f"{len(pixels)}\\n"), calls.flush()
-    return features(pixels)
-encoder.image_features = slow
-print("ready", flush=True)
-sys.stdin.readline()
-make_gallery(sys.argv[2], sys.argv[3], [encoder], mean=8)
-"""
-
-
-def start(model: Path, source: object, folder: Path, calls: Path, **environment: str) -> subprocess.Popen:
-    """A process that has loaded the model, or soon has, and begins to index once it is told to `go`."""
-    arguments = [sys.executable, "-c", WORK, str(model), str(source), str(folder), str(calls)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    return subprocess.Popen(arguments, cwd=ROOT, env=os.environ | environment, **pipes)
-
-
-def go(*processes: subprocess.Popen) -> None:
-    for process in processes:
-        assert process.stdout.readline() == b"ready\n"
-    for process in processes:
-        process.stdin.write(b"\n")
-        process.stdin.flush()
-
-
-def end(process: subprocess.Popen) -> int:
-    """Its exit code, once it is over."""
-    try:
-        process.communicate(timeout=60)
-    finally:
-        process.kill()
-    return process.returncode
-
-
-def encoded(calls: Path) -> int:
-    return sum(map(int, calls.read_text().split())) if calls.exists() else 0
-
-
-@pytest.mark.slow
-def test_killed_three_times_and_gone_on(tmp_path, tiny_model_folder, encoder, counted):
-    source, folder, calls = fill(tmp_path / "pictures", 120, captions=True), tmp_path / "gallery", tmp_path / "calls"
-    make_gallery(str(source), tmp_path / "whole", [encoder], mean=MEAN)
-    processes = [start(tiny_model_folder(77), source, folder, calls) for _ in range(4)]
-    for process in processes[:3]:
-        go(process)
-        before = encoded(calls)
-        while encoded(calls) == before and process.poll() is None:
-            time.sleep(0.005)
-        time.sleep(np.random.default_rng().uniform(0, 0.2))
-        process.kill()
-        assert end(process) == -signal.SIGKILL
-    assert 0 < len(list((folder / "vectors").rglob("*.safetensors"))) < len(read_plan(folder).parts)
-    go(processes[3])
-    assert end(processes[3]) == 0
-    assert files(folder) == files(tmp_path / "whole"), "the same files, to the bit"
-    assert 120 <= encoded(calls) <= 120 + 3 * 2 * MEAN, "what was whole is not made again"
-
-
-@pytest.mark.slow
-def test_two_processes_share_the_work(tmp_path, tiny_model_folder, encoder, counted):
-    source, folder = fill(tmp_path / "pictures", 120), tmp_path / "gallery"
-    make_gallery(str(source), tmp_path / "whole", [encoder], mean=MEAN)
-    processes = [start(tiny_model_folder(77), source, folder, tmp_path / f"calls-{number}") for number in range(2)]
-    go(*processes)
-    assert [end(process) for process in processes] == [0, 0]
-    counts = [encoded(tmp_path / f"calls-{number}") for number in range(2)]
-    assert sum(counts) == 120 and min(counts) > 0
-    assert files(folder) == files(tmp_path / "whole")
-    assert read_plan(folder) == read_plan(tmp_path / "whole")
-
-
-@pytest.mark.slow
-def test_shards_are_done_once_though_a_worker_dies(tmp_path, tiny_model_folder, encoder):
-    source, folder = tmp_path / "shards", tmp_path / "gallery"
-    source.mkdir()
-    for number in range(6):
-        write_shard(source / f"{number:03d}.tar", range(16 * number, 16 * number + 16))
-    environments = [{"RANK": str(rank), "WORLD_SIZE": "2"} for rank in range(2)]
-    calls = [tmp_path / f"calls-{rank}" for rank in range(2)]
-    workers = [
-        start(tiny_model_folder(77), source, folder, file, **environment)
-        for file, environment in zip(calls, environments, strict=True)
-    ]
-    go(*workers)
-    while not encoded(calls[1]) and workers[1].poll() is None:
-        time.sleep(0.005)
-    workers[1].kill()
-    assert end(workers[1]) == -signal.SIGKILL and end(workers[0]) == 0
-    vectors = StoredGallery(folder).vectors(encoder)
-    assert len(vectors) == 96 and not vectors.missing and not np.isnan(vectors.joined()).any()
-    total = sum(map(encoded, calls))
-    assert 96 <= total <= 96 + 2 * MEAN, "but for the part that the dead worker was at, nothing is done twice"
 
 
 def test_source_names_the_shards(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted([*(ROOT / "longclip").rglob("*.py"), *(ROOT / "demos").rglob("*.py"), ROOT / "app.py"])
+EVERY = sorted({*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")})
 FORBIDDEN = {
     "longclip": {"gradio", "plotly", "demos", "app"},
     "demos": {"torch", "open_clip", "diffusers", "transformers", "app"},
@@ -36,7 +37,7 @@ def test_a_module_imports_nothing_above_it(path):
     assert not wrong, f"{path.relative_to(ROOT)} imports {', '.join(sorted(wrong))}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", EVERY, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_is_too_long(path):
     assert len(path.read_text("utf-8").splitlines()) <= 400
 

@@ -4,7 +4,7 @@ import socket
 
 import numpy as np
 import pytest
-from test_index import MEAN, fill, png
+from small_galleries import MEAN, fill, png
 
 import longclip
 from longclip.gallery import TEXT
