@@ -270,7 +270,7 @@ def test_a_detector_learns_from_what_the_autoencoder_makes(monkeypatch):
         ({"size": 50}, "multiple of 16"),
         ({"steps": 0}, "steps is 0"),
         ({"unsaid": 2.0}, "unsaid is 2.0"),
-        ({"width": "wide"}, "width is 'wide', wanted int"),
+        ({"width": "wide"}, "width is 'wide', wanted a whole number"),
     ],
 )
 def test_recipes_out_of_range_are_named(changes, sentence):

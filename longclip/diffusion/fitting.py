@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ..training.batches import load_batches
 from ..training.run import schedule
 from ..training.state import load_state, save_state
-from ..training.stopping import Interrupted, asked_to_stop, follow_parent
+from ..training.stopping import Interrupted, asked_to_stop
 
 _LOG_EVERY = 20
 
@@ -56,14 +57,7 @@ def fit(
     plan.folder.mkdir(parents=True, exist_ok=True)
     bar = tqdm(total=plan.steps, initial=step, desc=plan.name, mininterval=5)
     with asked_to_stop() as asked, bar, (plan.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-        loader = DataLoader(
-            batches,
-            None,
-            sampler=range(step, plan.steps),
-            num_workers=workers if step < plan.steps else 0,
-            prefetch_factor=4 if workers and step < plan.steps else None,
-            worker_init_fn=follow_parent,
-        )
+        loader = load_batches(batches, range(step, plan.steps), workers if step < plan.steps else 0)
         tick = time.perf_counter()
         for batch in loader:
             module.train()

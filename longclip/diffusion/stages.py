@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..encoder import Encoder, load
 from ..generation.text_models import clip_tokenizer, text_model
 from ..tokens import pad
-from ..training.stopping import follow_parent
+from ..training.batches import load_batches
 from .autoencoder import autoencoder_losses, build_autoencoder, scale_latents
 from .denoiser import build_scheduler, build_unet, denoiser_loss
 from .detector import Detector, build_detector, detector_losses
@@ -125,7 +124,7 @@ def _make_latents(recipe: DiffusionRecipe, folder: Path, autoencoder: nn.Module,
     batches = Pictures(recipe, _PICTURES_A_CALL)
     for first in tqdm(missing, desc="latents", mininterval=5):
         numbers = range(first, min(calls, first + a_file))
-        loader = DataLoader(batches, None, sampler=numbers, num_workers=workers, worker_init_fn=follow_parent)
+        loader = load_batches(batches, numbers, workers)
         made = [autoencoder.encode(scaled(images)).latent_dist.mean.half().numpy() for (images,) in loader]
         new = files[first].with_suffix(".new")
         with new.open("wb") as file:

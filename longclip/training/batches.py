@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from .stopping import follow_parent
 
 
 @dataclass(frozen=True)
@@ -47,3 +50,15 @@ class Share:
             raise ValueError(f"a batch of {batch} cannot be shared by {self.processes} processes: wanted a multiple")
         each = batch // self.processes
         return range(self.rank * each, (self.rank + 1) * each)
+
+
+def load_batches(batches: Dataset, numbers: Sequence[int], workers: int) -> DataLoader:
+    """Batches of these numbers in their order, made by so many processes ahead of the model (0: in this one)."""
+    return DataLoader(
+        batches,
+        None,
+        sampler=numbers,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=follow_parent,
+    )

@@ -20,13 +20,13 @@ from tqdm import tqdm
 from ..data.pairs import PairData
 from ..data.pictures import Skips
 from ..data.readers import read_data
-from .batches import Batch
+from .batches import Batch, load_batches
 from .card import write_model
 from .pairs import PairBatches
 from .recipe import PICTURE_BOOK, Recipe
 from .run import Run, start
 from .scenes import SceneBatches
-from .stopping import Interrupted, asked_to_stop, follow_parent
+from .stopping import Interrupted, asked_to_stop
 from .validation import Validation
 
 LOG = "log.jsonl"
@@ -111,17 +111,9 @@ def make_batches(run: Run, data: PairData | None) -> Dataset[Batch]:
 
 
 def _loader(run: Run, data: PairData | None, workers: int) -> DataLoader:
-    """Batches from where the run stands, made by workers ahead of the model."""
+    """Batches from where the run stands."""
     recipe = run.recipe
-    numbers = range(run.step * recipe.accumulate, recipe.steps * recipe.accumulate)
-    return DataLoader(
-        make_batches(run, data),
-        None,
-        sampler=numbers,
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=follow_parent,
-    )
+    return load_batches(make_batches(run, data), range(run.step * recipe.accumulate, recipe.steps * recipe.accumulate), workers)
 
 
 def _counted(batches: Iterator[Batch], skips: Skips) -> Iterator[Batch]:
