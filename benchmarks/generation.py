@@ -26,8 +26,9 @@ from longclip.diffusion.detector import Detector, load_detector
 from longclip.diffusion.judge import find_mentions, judge
 from longclip.encoder import load
 from longclip.generation.drawing import Settings, draw
-from longclip.generation.pipelines import EMBEDDED, SPECS, load_pipeline, swap
+from longclip.generation.pipelines import load_pipeline, swap
 from longclip.generation.prompts import embed, embed_in_chunks, mix
+from longclip.generation.specs import EMBEDDED, SPECS
 from longclip.picturebook.captions import realise
 from longclip.picturebook.pages import Page, draw_page
 from longclip.registry import assets

@@ -18,6 +18,7 @@ from demos.jobs import Jobs, Note
 from demos.selection import PICTURE_BOOK
 from demos.trained import PREFIX, TrainedModels
 from longclip.gallery import Gallery, GalleryError
+from longclip.generation.specs import EMBEDDED
 from longclip.hub import HubError
 from longclip.images import ImageError
 from longclip.registry import ModelSpec, assets, available, resolve
@@ -35,7 +36,7 @@ KEEP_SECONDS, KEEP_SETS = 3600.0, 40
 # Models from the hub kept in memory beside the embedded ones.
 KEEP_MODELS = 3
 # And of the diffusion pipelines, which are larger.
-EMBEDDED_PIPELINE, KEEP_PIPELINES = "picturebook-diffusion", 1
+KEEP_PIPELINES = 1
 # Captions a model reads in one go, and the seconds after which it goes on: a search that waits for it gets its turn between.
 BATCH, PAUSE = 32, 0.003
 # Errors whose message is a sentence for people.
@@ -119,7 +120,7 @@ class Context:
     def loading_pipeline(self, name: str) -> Iterator[tuple[int, int]]:
         """Loads a diffusion pipeline: yields (bytes that have arrived, all) while it comes from the hub."""
         yield from self._jobs.follow(("pipeline", name), lambda note: self._load_pipeline(name, note))
-        foreign = [key for key in self._jobs.names() if key[0] == "pipeline" and key[1] != EMBEDDED_PIPELINE]
+        foreign = [key for key in self._jobs.names() if key[0] == "pipeline" and key[1] != EMBEDDED]
         for key in foreign[:-KEEP_PIPELINES]:
             self._jobs.forget(key)
 
@@ -129,7 +130,7 @@ class Context:
 
     def detector(self) -> Detector:
         """The judge of what the embedded pipeline draws. Raises Unavailable where it is not there."""
-        return self._result(("detector", EMBEDDED_PIPELINE), lambda note: _read_detector())
+        return self._result(("detector", EMBEDDED), lambda note: _read_detector())
 
     def gallery(self, key: str) -> Gallery:
         """A gallery by key: `PICTURE_BOOK`, or one that was kept. Raises Unavailable for one that is gone."""
@@ -232,7 +233,7 @@ def _full_tokenizer(context_length: int) -> Tokenizer:
 def _read_detector() -> Detector:
     from longclip.diffusion.detector import load_detector
 
-    folder = assets() / "models" / EMBEDDED_PIPELINE / "detector"
+    folder = assets() / "models" / EMBEDDED / "detector"
     if not folder.is_dir():
         raise Unavailable(f"There is no {folder}: the detector of the picture book has not been built here.")
     return load_detector(folder)

@@ -12,7 +12,8 @@ from demos.evaluation.figures import PLOTS, TO_IMAGE, TO_TEXT
 from demos.evaluation.measurements import OWN, Measurements
 from demos.evaluation.reports import Report, shipped_report
 from demos.evaluation.scoreboard import KEY, scoreboard
-from demos.pieces import model_label, model_terms
+from demos.pickers import model_picker
+from demos.pieces import model_terms
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.evaluation import CHEAP, MEASURES
 
@@ -33,7 +34,6 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     """Adds the tab's components to the block that is open, and its events to the page."""
     fresh = Selection()
     measurements = Measurements(context)
-    models = [(model_label(spec), spec.name) for spec in context.models.values()]
     report = gr.State(Report(), time_to_live=3600)
     if shipped := shipped_report(context):
         with gr.Column(elem_classes=["sheet"], elem_id="shipped-evaluation"):
@@ -45,14 +45,8 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         with gr.Row(elem_classes="sides"):
             for side, name in (("left", fresh.left), ("right", fresh.right)):
                 with gr.Column(elem_classes=["side", side], min_width=280):
-                    picker = gr.Dropdown(
-                        models,
-                        value=name,
-                        label=f"Model on the {side}",
-                        show_label=False,
-                        allow_custom_value=not context.public,
-                        elem_id=f"evaluate-{side}-model",
-                    )
+                    place = f"evaluate-{side}-model"
+                    picker = model_picker(context, name, f"Model on the {side}", show_label=False, elem_id=place)
                     pickers.append(picker)
                     terms.append(gr.HTML(model_terms(context, name)))
         with gr.Row(elem_classes="switches"):

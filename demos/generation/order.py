@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-EMBEDDED = "picturebook-diffusion"
+from longclip.generation.specs import EMBEDDED
+
 CUT, CHUNKS, LONG, MIX = "cut", "chunks", "long", "mix"
 ARMS = {
     CUT: "Its own CLIP, cut at 77 tokens",

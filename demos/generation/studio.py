@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from demos.context import SPOKEN, Context, Unavailable
-from demos.generation.order import ARMS, CHUNKS, CUT, EMBEDDED, LONG, Order
+from demos.generation.order import ARMS, CHUNKS, CUT, LONG, Order
+from longclip.generation.specs import EMBEDDED, SPECS
 
 if TYPE_CHECKING:
     from longclip.generation.pipelines import DiffusionPipeline
@@ -86,8 +87,6 @@ class Studio:
 
     def names(self) -> list[tuple[str, str]]:
         """(label, name) of the pipelines that can be chosen; on a public page those that can be drawn with in a minute."""
-        from longclip.generation.pipelines import SPECS
-
         specs = [spec for spec in SPECS if spec.repository is None or not self.context.public or self.context.device != "cpu"]
         return [
             (f"{spec.name} · {spec.size} px" + (" · needs download" if spec.repository else ""), spec.name) for spec in specs

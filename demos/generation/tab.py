@@ -8,9 +8,11 @@ import gradio as gr
 
 from demos.context import Context
 from demos.generation.drawings import Drawings
-from demos.generation.order import ARMS, EMBEDDED, MOST_PICTURES, MOST_PUBLIC_STEPS, MOST_STEPS, Order
+from demos.generation.order import ARMS, MOST_PICTURES, MOST_PUBLIC_STEPS, MOST_STEPS, Order
 from demos.generation.studio import DETECTOR
+from demos.pickers import model_picker
 from demos.pieces import model_label
+from longclip.generation.specs import EMBEDDED
 
 NAME, TITLE = "draw", "Text to image"
 
@@ -92,9 +94,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                     info=None if context.public else "or a folder of this machine, or hf-hub:owner/name",
                     allow_custom_value=not context.public,
                 )
-                model = gr.Dropdown(
-                    models, value=fresh.model, label="Encoder put in its place", allow_custom_value=not context.public
-                )
+                model = model_picker(context, fresh.model, "Encoder put in its place")
                 judge = gr.Dropdown(
                     [("The picture book's detector", DETECTOR), *models, ("Nobody", "")],
                     value=DETECTOR,

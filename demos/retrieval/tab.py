@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from demos.context import Context
-from demos.pieces import model_label, model_terms
+from demos.pickers import model_picker
+from demos.pieces import model_terms
 from demos.retrieval.choices import Choices, show_inputs
 from demos.retrieval.examples import EVERY, EXAMPLES, KINDS
 from demos.retrieval.panels import CURVE_HEADING, KEY
@@ -59,7 +60,6 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     """Adds the tab's components to the block that is open, and its events to the page."""
     fresh = Selection()
     choices, searches = Choices(context), Searches(context)
-    models = [(model_label(spec), spec.name) for spec in context.models.values()]
     with gr.Column(elem_id="query", elem_classes=["sheet"]):
         with gr.Row(elem_classes="switches"):
             search = gr.Radio(
@@ -108,14 +108,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     with gr.Row(elem_classes="sides"):
         for side, name in (("left", fresh.left), ("right", fresh.right)):
             with gr.Column(elem_classes=["sheet", "side", side], elem_id=side, min_width=300):
-                picker = gr.Dropdown(
-                    models,
-                    value=name,
-                    label=f"Model on the {side}",
-                    show_label=False,
-                    allow_custom_value=not context.public,
-                    elem_id=f"{side}-model",
-                )
+                picker = model_picker(context, name, f"Model on the {side}", show_label=False, elem_id=f"{side}-model")
                 terms = gr.HTML(model_terms(context, name))
                 read = gr.HTML()
                 ranked = gr.HTML(elem_id=f"{side}-ranking", js_on_load=PICKS)

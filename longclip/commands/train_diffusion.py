@@ -6,7 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from ..diffusion.recipe import DEFAULT, DiffusionRecipe, read_recipe
+from ..diffusion.recipe import DiffusionRecipe, read_recipe
+from ..generation.specs import EMBEDDED
 from .flags import add_flags, given_flags
 
 HELP = "train a text-to-image pipeline of the picture book, in Stable Diffusion's layout"
@@ -20,7 +21,7 @@ _GROUPS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", nargs="?", default=DEFAULT, help=f"a recipe that ships ({DEFAULT}) or a TOML file")
+    parser.add_argument("recipe", nargs="?", default=EMBEDDED, help=f"a recipe that ships ({EMBEDDED}) or a TOML file")
     parser.add_argument("--out", type=Path, required=True, help="folder for the pipeline")
     parser.add_argument("--work", type=Path, help="folder of the runs, which resume (default: OUT with -work at its end)")
     parser.add_argument(

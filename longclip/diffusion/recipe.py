@@ -6,31 +6,31 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..generation.specs import EMBEDDED
 from ..recipes import check_counts, check_kinds, check_shares, option, read_fields
 
 RECIPES = Path(__file__).with_name("recipes")
-DEFAULT = "picturebook-diffusion"
 
 
 @dataclass(frozen=True)
 class DiffusionRecipe:
     """The parts of the pipeline, and the training of each."""
 
-    name: str = option(DEFAULT, "what the pipeline is called")
+    name: str = option(EMBEDDED, "what the pipeline is called")
     encoder: str = option("picturebook-clip", "the text encoder that the U-Net learns to read, frozen")
     size: int = option(64, "pixels a side")
     seed: int = option(0, "seed of weights, scenes, captions and noise")
 
     channels: int = option(16, "channels of the latents, at an eighth of the picture's side")
     autoencoder_width: int = option(16, "channels of the autoencoder's first level; 2, 4 and 8 times that further down")
-    autoencoder_steps: int = option(4000, "steps of the autoencoder")
+    autoencoder_steps: int = option(2500, "steps of the autoencoder")
     autoencoder_batch: int = option(32, "scenes a step of the autoencoder")
     autoencoder_rate: float = option(1e-3, "the autoencoder's highest learning rate")
     divergence: float = option(1e-3, "weight of the latents' divergence from a normal distribution")
 
-    scenes: int = option(100_000, "scenes whose latents the U-Net learns from, again and again, with ever new captions")
+    scenes: int = option(80_000, "scenes whose latents the U-Net learns from, again and again, with ever new captions")
     width: int = option(96, "channels of the U-Net's first level")
-    deeper_width: int = option(160, "channels of its second level")
+    deeper_width: int = option(128, "channels of its second level")
     layers: int = option(2, "blocks a level")
     head_width: int = option(32, "channels of an attention head")
     steps: int = option(5000, "steps of the U-Net")
@@ -57,7 +57,7 @@ class DiffusionRecipe:
             raise ValueError(f"size is {self.size}, wanted a multiple of 16: the latents have an eighth of it, halved once")
 
 
-def read_recipe(source: str | Path = DEFAULT, **changes: Any) -> DiffusionRecipe:
+def read_recipe(source: str | Path = EMBEDDED, **changes: Any) -> DiffusionRecipe:
     """A recipe by the name of one that ships or from a TOML file, with `changes` laid over it (None changes nothing).
 
     Raises ValueError for an unknown name or key.

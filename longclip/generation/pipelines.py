@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,38 +12,14 @@ from .. import hub
 from ..encoder import Encoder
 from ..registry import assets
 from .prompts import text_towers
+from .specs import EMBEDDED, SPECS
 from .text_models import clip_tokenizer, stretch_text_model, text_model
 from .word_maps import record_attention
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-EMBEDDED = "picturebook-diffusion"
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class PipelineSpec:
-    """A pipeline with a name: where it comes from, how wide its (first) text encoder is, and what it draws best."""
-
-    name: str
-    repository: str | None
-    revision: str
-    licence: str
-    text_width: int
-    size: int
-    """Pixels a side of the pictures it was trained on."""
-    steps: int
-    guidance: float
-
-
-_SD = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-_SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
-SPECS = (
-    PipelineSpec(EMBEDDED, None, "", "MIT", 128, 64, 20, 3.0),
-    PipelineSpec("stable-diffusion-1.5", _SD, "main", "CreativeML Open RAIL-M", 768, 512, 30, 7.5),
-    PipelineSpec("stable-diffusion-xl", _SDXL, "main", "CreativeML Open RAIL++-M", 768, 1024, 30, 5.0),
-)
 
 
 def load_pipeline(
