@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 from forms import PAIR, form
 
-from demos.retrieval.examples import EXAMPLES, KINDS, example_row, rows_of_kind
+from demos.examples import EXAMPLES, KINDS, example_row, rows_of_kind
 from demos.retrieval.ranking import look_alikes
 from demos.selection import TO_PICTURES
 

@@ -9,8 +9,8 @@ import pytest
 from forms import PAIR, form, found
 
 from demos.context import Context, Unavailable
+from demos.examples import EXAMPLES, example_row
 from demos.retrieval import cards
-from demos.retrieval.examples import EXAMPLES, example_row
 from demos.retrieval.query import settle
 from demos.retrieval.ranking import rank_by_sentences
 from demos.retrieval.searches import Searches

@@ -13,11 +13,11 @@ import gradio as gr
 from PIL import Image
 
 from demos.context import Context, Unavailable
+from demos.examples import EVERY, LATE, rows_of_kind
 from demos.generation.order import CUT, LONG, Order
 from demos.generation.sheets import arms
 from demos.generation.studio import Sketch, Studio
 from demos.pieces import note, progress, visible
-from demos.retrieval.examples import EVERY, LATE, rows_of_kind
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.gallery import Gallery
 

@@ -9,10 +9,10 @@ from typing import Any
 import gradio as gr
 
 from demos.context import Context, Unavailable
+from demos.examples import EVERY, EXAMPLES, KINDS, example_row, random_rows
 from demos.pieces import model_terms, note
 from demos.retrieval import panels
 from demos.retrieval.cards import grid
-from demos.retrieval.examples import EVERY, EXAMPLES, KINDS, example_row, random_rows
 from demos.retrieval.query import MINE, picture_book, settle
 from demos.retrieval.uploads import MOST, MOST_PUBLIC, read_uploads
 from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection

@@ -8,10 +8,10 @@ from typing import Any
 import gradio as gr
 
 from demos.context import Context
+from demos.examples import EVERY, EXAMPLES, KINDS
 from demos.pickers import model_picker
 from demos.pieces import model_terms
 from demos.retrieval.choices import Choices, show_inputs
-from demos.retrieval.examples import EVERY, EXAMPLES, KINDS
 from demos.retrieval.panels import CURVE_HEADING, KEY
 from demos.retrieval.query import MINE
 from demos.retrieval.searches import TAB, Searches
