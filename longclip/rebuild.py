@@ -1,6 +1,7 @@
 """What ships in `assets/`, made in order of dependence, and the manifest that says which file came from which.
 
-picturebook-clip -> picturebook-longclip -> the gallery with both models' embeddings, and the figures of both.
+picturebook-clip -> picturebook-longclip -> the gallery with both models' embeddings, and the figures of both;
+picturebook-clip -> picturebook-diffusion, which reads its prompts with it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 from itertools import chain
 from pathlib import Path
 
+from .generation.specs import EMBEDDED as PIPELINE
 from .picturebook.files import write_pages
 from .picturebook.pages import draw_pages
 from .registry import assets
@@ -18,7 +20,7 @@ from .registry import assets
 MODELS = {"picturebook-clip": (), "picturebook-longclip": ("models/picturebook-clip",)}
 GALLERY = "gallery"
 EVALUATION = "evaluation"
-STAGES = (*MODELS, GALLERY, EVALUATION)
+STAGES = (*MODELS, GALLERY, EVALUATION, PIPELINE)
 #: Gallery scenes: independent ones, then families of eight, ordinary and late. Seed 0 is what figures are measured on.
 SCENES, HARD, LATE, SEED = 1000, 15, 15, 1
 MANIFEST, FIGURES = "manifest.json", "evaluation.json"
@@ -43,6 +45,8 @@ def rebuild(stages: tuple[str, ...], work: Path, workers: int = 1) -> dict:
                 _make_gallery(folder / GALLERY)
             elif stage == EVALUATION:
                 _evaluate(folder / FIGURES)
+            elif stage == PIPELINE:
+                _train_pipeline(folder / "models" / stage, work / stage, workers)
             else:
                 _train(stage, folder / "models" / stage, work / stage, workers)
     made = manifest(folder)
@@ -54,6 +58,7 @@ def manifest(folder: Path) -> dict:
     """For each part of the assets: a hash of its files, and the parts it was made from with theirs."""
     sources = {f"models/{name}": made_from for name, made_from in MODELS.items()}
     sources |= dict.fromkeys((GALLERY, FIGURES), tuple(sources))
+    sources[f"models/{PIPELINE}"] = ("models/picturebook-clip",)
     hashes = {part: hash_folder(folder / part) for part in sources}
     return {part: {"sha256": hashes[part], "made_from": {name: hashes[name] for name in sources[part]}} for part in sources}
 
@@ -80,6 +85,15 @@ def _train(name: str, target: Path, work: Path, workers: int) -> None:
     train(recipe, work / name, workers, command=f"python -m longclip train {name}")
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(work / name, target, ignore=shutil.ignore_patterns(*_OF_THE_RUN))
+
+
+def _train_pipeline(target: Path, work: Path, workers: int) -> None:
+    from .diffusion.recipe import read_recipe
+    from .diffusion.stages import train
+
+    made = train(read_recipe(PIPELINE), work / "stages", work / "out", workers)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(made, target)
 
 
 def _make_gallery(folder: Path) -> None:

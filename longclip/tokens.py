@@ -171,6 +171,10 @@ class Tokenizer:
         """
         return pad(self.ids(texts))
 
+    def filled(self, texts: Sequence[str]) -> torch.Tensor:
+        """Ids of many texts, int64 [n, context_length], filled up with the end token, as Stable Diffusion 1.x reads them."""
+        return torch.tensor([row + [self.end_id] * (self.context_length - len(row)) for row in self.ids(texts)])
+
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, each as long as it is (start and end included, cut to the context length)."""
         room = self.context_length - 2

@@ -6,11 +6,15 @@ import argparse
 import json
 from pathlib import Path
 
-HELP = "make the embedded models, the gallery and the figures anew"
+HELP = "make the embedded models, the gallery, the figures and the pipeline anew"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("stage", nargs="*", help="picturebook-clip, picturebook-longclip, gallery, evaluation; none means all")
+    parser.add_argument(
+        "stage",
+        nargs="*",
+        help="picturebook-clip, picturebook-longclip, gallery, evaluation, picturebook-diffusion; none means all",
+    )
     parser.add_argument("--work", type=Path, default=Path("runs"), help="folder of the training runs, which resume (runs)")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw pictures")
 

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from ..encoder import Encoder, load
 from ..generation.text_models import clip_tokenizer, text_model
-from ..tokens import pad
 from ..training.batches import load_batches
 from .autoencoder import autoencoder_losses, build_autoencoder, scale_latents
 from .denoiser import build_scheduler, build_unet, denoiser_loss
@@ -99,14 +98,12 @@ def _train_detector(recipe: DiffusionRecipe, work: Path, autoencoder: Autoencode
 def _train_unet(
     recipe: DiffusionRecipe, work: Path, unet: UNet2DConditionModel, encoder: Encoder, latents: Tensor, workers: int
 ) -> None:
-    scheduler, end = build_scheduler(), encoder.tokenizer.end_id
-    length = encoder.context_length
+    scheduler = build_scheduler()
 
     def losses(batch: tuple[list[int], list[str]], rng: torch.Generator) -> dict[str, Tensor]:
         rows, captions = batch
-        ids = [row + [end] * (length - len(row)) for row in encoder.tokenizer.ids(captions)]
         with torch.no_grad():
-            states = encoder.model.text_states(pad(ids))
+            states = encoder.model.text_states(encoder.tokenizer.filled(captions))
         return {"velocity": denoiser_loss(unet, scheduler, latents[rows].float(), states, rng)}
 
     plan = _plan(recipe, "unet", work, recipe.steps, recipe.learning_rate, recipe.average)

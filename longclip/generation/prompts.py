@@ -47,7 +47,7 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class _Tower:
+class Tower:
     """One of a pipeline's text encoders, and how it is read."""
 
     model: CLIPTextModel
@@ -136,7 +136,7 @@ def mix(chunked: Prompt, whole: Prompt, share: float) -> Prompt:
     )
 
 
-def text_towers(pipeline: DiffusionPipeline, clip_skip: int = 0) -> list[_Tower]:
+def text_towers(pipeline: DiffusionPipeline, clip_skip: int = 0) -> list[Tower]:
     """A pipeline's text encoders. Raises ValueError where they are none of CLIP's, or have not so many layers to leave out."""
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
@@ -155,7 +155,7 @@ def text_towers(pipeline: DiffusionPipeline, clip_skip: int = 0) -> list[_Tower]
             raise ValueError(
                 f"got a clip skip of {clip_skip}, wanted 0 to {layers - 1 - two}: the text encoder has {layers} layers"
             )
-    return [_Tower(model, own_tokenizer(tokenizer), tokenizer.pad_token_id, two) for model, tokenizer in present]
+    return [Tower(model, own_tokenizer(tokenizer), tokenizer.pad_token_id, two) for model, tokenizer in present]
 
 
 def _cut(tokens: Tokens) -> list[range]:
@@ -181,7 +181,7 @@ def _chunks(tokens: Tokens, pieces: Sequence[range], count: int) -> list[list[in
 
 
 def _side(
-    towers: Sequence[_Tower], texts: Sequence[Sequence[Sequence[int]]], length: int, clip_skip: int
+    towers: Sequence[Tower], texts: Sequence[Sequence[Sequence[int]]], length: int, clip_skip: int
 ) -> tuple[Tensor, Tensor | None]:
     """For each tower the pieces of a text: states [1, pieces * length, widths], and pooled of the first piece."""
     read = [tower.states(pieces, length, clip_skip) for tower, pieces in zip(towers, texts, strict=True)]

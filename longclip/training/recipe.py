@@ -62,7 +62,7 @@ class Recipe:
     positive_pairs: float = option(0.0, "weight of the positive-pair regulariser (Chen et al.)")
     hard_negatives: float = option(0.0, "weight of captions with one fact changed, as further choices (TripletCLIP)")
     distillation: float = option(0.0, "share that a model's own predictions reach as targets by the end")
-    token_states: float = option(0.0, "weight of the distance of token states on short captions to the base's")
+    token_states: float = option(0.0, "weight of the distance of token states to the base's, as far as that reads")
 
     steps: int = option(0, "optimiser steps; 0: as many as `epochs` gives")
     epochs: float = option(1.0, "passes over a data set, where steps is 0")
@@ -103,7 +103,7 @@ class Recipe:
     @property
     def uses_short(self) -> bool:
         """Whether the short captions are encoded."""
-        return self.objective == "primary-component" or self.token_states > 0
+        return self.objective == "primary-component"
 
 
 def read_recipe(source: str | Path | None = None, **changes: Any) -> Recipe:

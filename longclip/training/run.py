@@ -53,6 +53,7 @@ class Run:
         freeze(model, recipe)
         self.model = model
         self.base = base.eval().requires_grad_(False).to(self.device) if base is not None else None
+        self.base_tokenizer = tokenizer.with_length(base.context_length) if base is not None else tokenizer
         trained = [(name, weights) for name, weights in model.named_parameters() if weights.requires_grad]
         # Norms, biases, tables of positions and the temperature are not pulled towards zero.
         decayed = [weights for name, weights in trained if weights.ndim >= 2 and "positional" not in name]

@@ -56,20 +56,16 @@ def add_gradient(run: Run, batch: Batch, last: bool = True) -> dict[str, float]:
 def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tensor], Tensor | None]:
     """Features of the rows by name, with the scale; and the loss of the token states, where the recipe has one."""
     texts = {name: getattr(batch, name) for name in _TEXTS if getattr(batch, name)}
-    if run.recipe.objective != "primary-component":
-        texts.pop("short", None)
     ids = run.tokenizer.batch([text for part in texts.values() for text in part]).to(run.device)
-    short = run.tokenizer.batch(batch.short).to(run.device) if run.base is not None and states else None
-    made = run.towers(run.pixels(batch.images), ids, short)
+    read = run.base_tokenizer.filled(batch.long).to(run.device) if run.base is not None and states else None
+    made = run.towers(run.pixels(batch.images), ids, read)
     features = {"image": made["image"], "scale": made["scale"]}
     features |= dict(zip(texts, made["text"].split(len(batch)), strict=True))
-    if short is None:
+    if read is None:
         return features, None
-    lengths = (short.argmax(dim=1) + 1).clamp(max=run.base.context_length)
-    short = short[:, : run.base.context_length]
     with torch.no_grad():
-        before = run.base.text_states(short)
-    return features, run.recipe.token_states * token_state_loss(made["states"][:, : short.shape[1]], before, lengths)
+        before = run.base.text_states(read)
+    return features, run.recipe.token_states * token_state_loss(made["states"], before)
 
 
 def _gradients(run: Run, batch: Batch, features: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, float]]:
