@@ -13,7 +13,7 @@ from longclip.training.recipe import RECIPES, read_recipe
 @pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.toml")))
 def test_a_recipe_that_ships_can_be_read_and_changed(name):
     assert read_recipe(name).name == name
-    assert read_recipe(name, steps=5, seed=None, data="table:pairs.jsonl").steps == 5
+    assert read_recipe(name, steps=5, seed=None, data="table:pairs.jsonl", hard_negatives=0.0).steps == 5
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from small_runs import fine_tuning, gradients
 
+from longclip.encoder import load
 from longclip.training.batches import Share
 from longclip.training.run import Run, start
 from longclip.training.scenes import SceneBatches
@@ -129,3 +130,22 @@ def _on_cpu() -> dict[str, str]:
     import os
 
     return os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+
+
+def test_token_states_are_kept_as_far_as_the_reference_reads(tmp_path, tiny_clip):
+    recipe = fine_tuning(tiny_clip, token_states=2.0)
+    run, batch = start(recipe, tmp_path), SceneBatches(recipe, 32)[0]
+    values = add_gradient(run, batch)
+    reference = load(tiny_clip)
+    ids = reference.tokenizer.filled(batch.long)
+    ends = (ids == reference.tokenizer.end_id).sum(1)
+    assert ids.shape == (len(batch), 77) and ends.min() >= 1 and ends.max() > 1
+    with torch.no_grad():
+        distance = (run.model.text_states(ids) - reference.model.text_states(ids)).square().mean().item()
+    assert distance > 0, "stretching moves the rows behind the twentieth"
+    assert values["token states"] == pytest.approx(2 * distance, rel=1e-4)
+
+
+def test_states_of_a_model_with_other_tokens_are_refused(tmp_path, tiny_clip):
+    with pytest.raises(ValueError, match=r"states_of picturebook-clip has a table of tokens of \[1310, 128\]"):
+        start(fine_tuning(tiny_clip, token_states=2.0, states_of="picturebook-clip"), tmp_path)

@@ -62,7 +62,8 @@ class Recipe:
     positive_pairs: float = option(0.0, "weight of the positive-pair regulariser (Chen et al.)")
     hard_negatives: float = option(0.0, "weight of captions with one fact changed, as further choices (TripletCLIP)")
     distillation: float = option(0.0, "share that a model's own predictions reach as targets by the end")
-    token_states: float = option(0.0, "weight of the distance of token states to the base's, as far as that reads")
+    token_states: float = option(0.0, "weight of the distance of token states to another model's, as far as that reads")
+    states_of: str | None = option(None, "whose token states are kept: name, file or folder of a model; none: the base's")
 
     steps: int = option(0, "optimiser steps; 0: as many as `epochs` gives")
     epochs: float = option(1.0, "passes over a data set, where steps is 0")

@@ -43,7 +43,7 @@ class Run:
         model: LongCLIP,
         tokenizer: Tokenizer,
         look: Preprocessing,
-        base: LongCLIP | None = None,
+        reference: LongCLIP | None = None,
     ) -> None:
         self.recipe, self.folder, self.tokenizer, self.look = recipe, folder, tokenizer, look
         AcceleratorState._reset_state()  # a process may run recipes of several precisions, one after the other
@@ -52,8 +52,8 @@ class Run:
         self.step, self.seconds, self.rate = 0, 0.0, 0.0
         freeze(model, recipe)
         self.model = model
-        self.base = base.eval().requires_grad_(False).to(self.device) if base is not None else None
-        self.base_tokenizer = tokenizer.with_length(base.context_length) if base is not None else tokenizer
+        self.reference = reference.eval().requires_grad_(False).to(self.device) if reference is not None else None
+        self.reference_tokenizer = tokenizer.with_length(reference.context_length) if reference is not None else tokenizer
         trained = [(name, weights) for name, weights in model.named_parameters() if weights.requires_grad]
         # Norms, biases, tables of positions and the temperature are not pulled towards zero.
         decayed = [weights for name, weights in trained if weights.ndim >= 2 and "positional" not in name]
@@ -162,16 +162,28 @@ def start(recipe: Recipe, folder: Path) -> Run:
         return Run(recipe, folder, *_random_model(recipe))
     encoder = load(recipe.base)
     model = encoder.model
-    base = encoder.model if recipe.token_states else None
     if recipe.stretch != "none" and encoder.context_length < LONG_CONTEXT:
         table = model.positional_embedding.detach()
         known = recipe.stretch == "knowledge-preserved"
         table = stretch_positions(table, recipe.keep_rows) if known else interpolate_positions(table, LONG_CONTEXT)
         model = with_positions(model, table)
-    elif base is not None:
-        base = load(recipe.base).model
     tokenizer = encoder.tokenizer.with_length(model.context_length)
-    return Run(recipe, folder, model, tokenizer, encoder.preprocessing, base)
+    reference = _reference(recipe, model) if recipe.token_states else None
+    return Run(recipe, folder, model, tokenizer, encoder.preprocessing, reference)
+
+
+def _reference(recipe: Recipe, model: LongCLIP) -> LongCLIP:
+    """The model whose token states are kept. Raises ValueError where its text tower does not fit the trained one's."""
+    source = recipe.states_of or recipe.base
+    reference = load(source).model
+    theirs, ours = (each.token_embedding.weight.shape for each in (reference, model))
+    if theirs != ours or reference.context_length > model.context_length:
+        wanted = f"a table of {list(ours)} and at most {model.context_length} positions"
+        raise ValueError(
+            f"states_of {source} has a table of tokens of {list(theirs)} and {reference.context_length} positions; "
+            f"wanted {wanted}, as the model that is trained"
+        )
+    return reference
 
 
 def schedule(step: int, warmup: int, steps: int) -> float:

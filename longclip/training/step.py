@@ -57,14 +57,14 @@ def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tenso
     """Features of the rows by name, with the scale; and the loss of the token states, where the recipe has one."""
     texts = {name: getattr(batch, name) for name in _TEXTS if getattr(batch, name)}
     ids = run.tokenizer.batch([text for part in texts.values() for text in part]).to(run.device)
-    read = run.base_tokenizer.filled(batch.long).to(run.device) if run.base is not None and states else None
+    read = run.reference_tokenizer.filled(batch.long).to(run.device) if run.reference is not None and states else None
     made = run.towers(run.pixels(batch.images), ids, read)
     features = {"image": made["image"], "scale": made["scale"]}
     features |= dict(zip(texts, made["text"].split(len(batch)), strict=True))
     if read is None:
         return features, None
     with torch.no_grad():
-        before = run.base.text_states(read)
+        before = run.reference.text_states(read)
     return features, run.recipe.token_states * token_state_loss(made["states"], before)
 
 
