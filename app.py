@@ -13,13 +13,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from demos import evaluation, finetuning, retrieval
+from demos import evaluation, finetuning, generation, retrieval
 from demos.context import Context, Unavailable
 from demos.selection import PICTURE_BOOK, Selection
+from longclip.generation.specs import EMBEDDED as PIPELINE
 from longclip.registry import assets
 
 # Fine-tuning last: it adds a visitor's own models to the pickers of the tabs before it.
-TABS = (retrieval, evaluation, finetuning)
+TABS = (retrieval, generation, evaluation, finetuning)
 STYLE = Path(__file__).parent / "assets" / "style.css"
 HEADER = """
 <header><h1>longclip</h1><p><b>CLIP stops reading after 77 tokens, Long-CLIP goes on to 248.</b>
@@ -43,8 +44,8 @@ QUEUE = 64
 MAX_FILE = "20mb"
 # Uploaded files are looked over this often and removed at this age, in seconds.
 CLEANING = (1800, 7200)
-# Seconds after which the captions are read too: some seconds of work that the first visitor's page should not share with.
-CAPTIONS_AFTER = 15.0
+# Seconds after which the rest is made ready: some seconds of work that the first visitor's page should not share with.
+REST_AFTER = 15.0
 
 
 def build(context: Context) -> gr.Blocks:
@@ -92,14 +93,16 @@ def theme() -> gr.themes.Base:
 
 
 def warm(context: Context) -> None:
-    """Loads the embedded models and reads the gallery with them, so that the first search need not wait."""
+    """Loads what is embedded and reads the gallery with both models, so that nobody's first search or picture need wait."""
     names = [spec.name for spec in context.models.values() if spec.embedded]
     try:
         for name in names:
             context.embedded("pictures", PICTURE_BOOK, name)
-        time.sleep(CAPTIONS_AFTER)
+        time.sleep(REST_AFTER)
         for name in names:
             context.embedded("captions", PICTURE_BOOK, name)
+        context.pipeline(PIPELINE)
+        context.detector()
     except Unavailable as error:
         print(f"not ready: {error}")
 

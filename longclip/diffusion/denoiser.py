@@ -10,26 +10,29 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
 from torch import Tensor
 
+from .autoencoder import FACTOR
 from .recipe import DiffusionRecipe
 
 _CLAMP = 5.0
+_LEVELS = (2, 3, 5)
+_CHANNELS_A_GROUP = 4  # of the narrowest; more further down
 
 
 def build_unet(recipe: DiffusionRecipe, text_width: int) -> UNet2DConditionModel:
-    """With random weights: two levels, both of which read the prompt."""
-    widths = [recipe.width, recipe.deeper_width]
+    """With random weights: three levels, of which the lower two read the prompt."""
+    widths = [recipe.width * level for level in _LEVELS]
     return UNet2DConditionModel(
-        sample_size=recipe.size // 8,
+        sample_size=recipe.size // FACTOR,
         in_channels=recipe.channels,
         out_channels=recipe.channels,
-        layers_per_block=recipe.layers,
+        layers_per_block=1,
         block_out_channels=widths,
-        down_block_types=["CrossAttnDownBlock2D"] * 2,
-        up_block_types=["CrossAttnUpBlock2D"] * 2,
+        down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+        up_block_types=["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
         cross_attention_dim=text_width,
         # diffusers calls the number of heads so, for the sake of its first checkpoints
-        attention_head_dim=[width // recipe.head_width for width in widths],
-        norm_num_groups=min(32, recipe.head_width),
+        attention_head_dim=list(_LEVELS),
+        norm_num_groups=max(1, recipe.width // _CHANNELS_A_GROUP),
     )
 
 

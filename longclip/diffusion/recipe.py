@@ -21,19 +21,16 @@ class DiffusionRecipe:
     size: int = option(64, "pixels a side")
     seed: int = option(0, "seed of weights, scenes, captions and noise")
 
-    channels: int = option(16, "channels of the latents, at an eighth of the picture's side")
-    autoencoder_width: int = option(16, "channels of the autoencoder's first level; 2, 4 and 8 times that further down")
-    autoencoder_steps: int = option(2500, "steps of the autoencoder")
+    channels: int = option(8, "channels of the latents, at a quarter of the picture's side")
+    autoencoder_width: int = option(16, "channels of the autoencoder's first level; 2 and 4 times that further down")
+    autoencoder_steps: int = option(1200, "steps of the autoencoder")
     autoencoder_batch: int = option(32, "scenes a step of the autoencoder")
-    autoencoder_rate: float = option(1e-3, "the autoencoder's highest learning rate")
-    divergence: float = option(1e-3, "weight of the latents' divergence from a normal distribution")
+    autoencoder_rate: float = option(2e-3, "the autoencoder's highest learning rate")
+    divergence: float = option(1e-4, "weight of the latents' divergence from a normal distribution")
 
-    scenes: int = option(80_000, "scenes whose latents the U-Net learns from, again and again, with ever new captions")
-    width: int = option(96, "channels of the U-Net's first level")
-    deeper_width: int = option(128, "channels of its second level")
-    layers: int = option(2, "blocks a level")
-    head_width: int = option(32, "channels of an attention head")
-    steps: int = option(5000, "steps of the U-Net")
+    scenes: int = option(40_000, "scenes whose latents the U-Net learns from, again and again, with ever new captions")
+    width: int = option(32, "channels of an attention head of the U-Net; 2, 3 and 5 times that in its three levels")
+    steps: int = option(4000, "steps of the U-Net")
     batch: int = option(64, "scenes a step of the U-Net")
     learning_rate: float = option(5e-4, "the U-Net's highest learning rate")
     unsaid: float = option(0.1, "share of captions that are left out, for guidance without a prompt")
@@ -42,7 +39,7 @@ class DiffusionRecipe:
     average: float = option(0.999, "decay of the running average of the U-Net's weights, which is what ships")
 
     detector_width: int = option(48, "channels of the detector's first level; 2 and 3 times that further down")
-    detector_steps: int = option(3000, "steps of the detector")
+    detector_steps: int = option(1500, "steps of the detector")
     detector_batch: int = option(32, "scenes a step of the detector")
     detector_rate: float = option(1e-3, "the detector's highest learning rate")
 
@@ -54,7 +51,7 @@ class DiffusionRecipe:
         check_counts(self, [entry.name for entry in fields(self) if isinstance(entry.default, int) and entry.name != "seed"])
         check_shares(self, ("unsaid", "summary_drop", "short", "average"))
         if self.size % 16:
-            raise ValueError(f"size is {self.size}, wanted a multiple of 16: the latents have an eighth of it, halved once")
+            raise ValueError(f"size is {self.size}, wanted a multiple of 16: the latents have a quarter of it, halved twice")
 
 
 def read_recipe(source: str | Path = EMBEDDED, **changes: Any) -> DiffusionRecipe:
