@@ -114,6 +114,15 @@ def test_a_long_prompt_takes_the_positions_it_needs_and_no_more(pipeline, long_c
     assert negative.states.shape == negative.negative.shape == long.states.shape
 
 
+def test_pads_follow_what_is_said(pipeline, long_clip):
+    swapped = swap(pipeline, long_clip)
+    few, many = embed(swapped, CORPUS[0]), embed(swapped, CORPUS[0], length=248)
+    assert few.states.shape[1] == 77 and many.states.shape[1] == many.negative.shape[1] == 248
+    assert torch.allclose(few.states, many.states[:, :77], atol=1e-5)
+    with pytest.raises(ValueError, match="got a length of 248, wanted at most 77, the positions of the text encoder"):
+        embed(pipeline, CORPUS[0], length=248)
+
+
 def test_chunks_are_read_one_by_one_and_end_with_a_sentence(pipeline, clip):
     prompt = embed_in_chunks(pipeline, LONG)
     start, *inner, end = clip.tokenizer.with_length(1000)(LONG).ids

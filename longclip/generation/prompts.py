@@ -73,14 +73,20 @@ class Tower:
         return tower.final_layer_norm(output.hidden_states[-1 - clip_skip]), None
 
 
-def embed(pipeline: DiffusionPipeline, text: str, negative: str = "", clip_skip: int = 0) -> Prompt:
+def embed(
+    pipeline: DiffusionPipeline, text: str, negative: str = "", clip_skip: int = 0, length: int = TRAINED_LENGTH
+) -> Prompt:
     """A prompt read in one piece; what the text encoder has no position for is cut off.
 
-    clip_skip: so many of the text encoder's last layers are left out. Raises ValueError where it has not as many.
+    clip_skip: so many of the text encoder's last layers are left out. length: what is shorter is filled up to it with pads.
+    Raises ValueError where the text encoder has fewer layers, or positions.
     """
     towers = text_towers(pipeline, clip_skip)
     read, others = ([tower.tokenizer.with_length(tower.length)(words) for tower in towers] for words in (text, negative))
-    length = max(TRAINED_LENGTH, *map(len, (*read, *others)))
+    most = min(tower.length for tower in towers)
+    if length > most:
+        raise ValueError(f"got a length of {length}, wanted at most {most}, the positions of the text encoder")
+    length = max(length, *map(len, (*read, *others)))
     sides = [_side(towers, [[tokens.ids] for tokens in side], length, clip_skip) for side in (read, others)]
     return _finish(pipeline, sides, negative, read[0], tuple(range(1, len(read[0]) - 1)))
 
