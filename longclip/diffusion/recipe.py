@@ -30,7 +30,7 @@ class DiffusionRecipe:
 
     scenes: int = option(40_000, "scenes whose latents the U-Net learns from, again and again, with ever new captions")
     width: int = option(32, "channels of an attention head of the U-Net; 2, 3 and 5 times that in its three levels")
-    steps: int = option(3500, "steps of the U-Net")
+    steps: int = option(3000, "steps of the U-Net")
     batch: int = option(64, "scenes a step of the U-Net")
     learning_rate: float = option(8e-4, "the U-Net's highest learning rate")
     unsaid: float = option(0.1, "share of captions that are left out, for guidance without a prompt")
@@ -38,8 +38,8 @@ class DiffusionRecipe:
     short: float = option(0.2, "share of captions of web-like length")
     average: float = option(0.999, "decay of the running average of the U-Net's weights, which is what ships")
 
-    detector_width: int = option(48, "channels of the detector's first level; 2 and 3 times that further down")
-    detector_steps: int = option(1500, "steps of the detector")
+    detector_width: int = option(32, "channels of the detector's first level; 2 and 3 times that further down")
+    detector_steps: int = option(1200, "steps of the detector")
     detector_batch: int = option(32, "scenes a step of the detector")
     detector_rate: float = option(1e-3, "the detector's highest learning rate")
 
