@@ -13,14 +13,13 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from demos import evaluation, finetuning, generation, retrieval
+from demos import evaluation, finetuning, retrieval
 from demos.context import Context, Unavailable
 from demos.selection import PICTURE_BOOK, Selection
-from longclip.generation.specs import EMBEDDED as PIPELINE
 from longclip.registry import assets
 
 # Fine-tuning last: it adds a visitor's own models to the pickers of the tabs before it.
-TABS = (retrieval, generation, evaluation, finetuning)
+TABS = (retrieval, evaluation, finetuning)
 STYLE = Path(__file__).parent / "assets" / "style.css"
 HEADER = """
 <header><h1>longclip</h1><p><b>CLIP stops reading after 77 tokens, Long-CLIP goes on to 248.</b>
@@ -101,8 +100,6 @@ def warm(context: Context) -> None:
         time.sleep(REST_AFTER)
         for name in names:
             context.embedded("captions", PICTURE_BOOK, name)
-        context.pipeline(PIPELINE)
-        context.detector()
     except Unavailable as error:
         print(f"not ready: {error}")
 

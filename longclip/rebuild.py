@@ -55,12 +55,12 @@ def rebuild(stages: tuple[str, ...], work: Path, workers: int = 1) -> dict:
 
 
 def manifest(folder: Path) -> dict:
-    """For each part of the assets: a hash of its files, and the parts it was made from with theirs."""
+    """For each part of the assets that is there: a hash of its files, and the parts it was made from with theirs."""
     sources = {f"models/{name}": made_from for name, made_from in MODELS.items()}
     sources |= dict.fromkeys((GALLERY, FIGURES), tuple(sources))
     sources[f"models/{PIPELINE}"] = ("models/picturebook-clip",)
-    hashes = {part: hash_folder(folder / part) for part in sources}
-    return {part: {"sha256": hashes[part], "made_from": {name: hashes[name] for name in sources[part]}} for part in sources}
+    hashes = {part: hash_folder(folder / part) for part in sources if (folder / part).exists()}
+    return {part: {"sha256": hashes[part], "made_from": {name: hashes[name] for name in sources[part]}} for part in hashes}
 
 
 def hash_folder(folder: Path) -> str:

@@ -14,7 +14,6 @@ from serving import NO_BROWSER, find_browser, open_browser, run_app
 
 import longclip
 from longclip.gallery import Gallery
-from longclip.generation.pictures import read_png
 from longclip.registry import assets
 from longclip.retrieval import retrieval_ranks
 
@@ -258,30 +257,6 @@ def test_two_models_are_measured(open_page):
         page.click("#evaluation-json")
     figures = json.loads(Path(download.value.path()).read_text("utf-8"))
     assert figures["late families"]["picturebook-longclip"]["long text to image R@1"] > 0
-
-
-def test_two_arms_are_drawn_and_compared(open_any):
-    page = open_any("?tab=draw")
-    page.locator("#arms label", has_text="chunks").click()
-    page.click("#draw")
-    page.wait_for_selector("#comparison img")
-    arms = page.locator("#board .arm")
-    assert arms.count() == 2
-    sources = [arms.nth(number).locator(".shot img").get_attribute("src") for number in range(2)]
-    assert sources[0] != sources[1], "the same noise, read by two encoders"
-    assert "things found" in arms.nth(0).inner_text() and page.locator("#board s").count() == 1, "only the cut arm ends early"
-    word = arms.nth(1).locator("button.word").nth(3)
-    start = word.get_attribute("data-start")
-    word.click()
-    assert page.locator(f'#board button.word.chosen[data-start="{start}"]').count() == 2
-    assert page.locator("#board canvas:visible").count() == 2
-    with page.expect_download() as download:
-        arms.nth(1).locator("figcaption a").click()
-    assert read_png(download.value.path().read_bytes())["seed"] == 1
-    page.fill("#prompt textarea", "")
-    page.click("#draw")
-    page.wait_for_function("document.querySelector('#board').innerText.includes('2 tokens')")
-    assert page.locator("#board .note").count() == 0, "an empty prompt is drawn as it is"
 
 
 def test_an_empty_caption_gets_a_sentence(open_page):

@@ -23,7 +23,7 @@ class DiffusionRecipe:
 
     channels: int = option(8, "channels of the latents, at a quarter of the picture's side")
     autoencoder_width: int = option(16, "channels of the autoencoder's first level; 2 and 4 times that further down")
-    autoencoder_steps: int = option(1200, "steps of the autoencoder")
+    autoencoder_steps: int = option(4500, "steps of the autoencoder")
     autoencoder_batch: int = option(32, "scenes a step of the autoencoder")
     autoencoder_rate: float = option(2e-3, "the autoencoder's highest learning rate")
     divergence: float = option(1e-4, "weight of the latents' divergence from a normal distribution")
