@@ -1,4 +1,4 @@
-"""Which of a visitor's requests is the latest: those before it have nothing to show any more, and stop."""
+"""Which of a visitor's pieces of work is the latest: an older one that is still under way ends by itself."""
 
 from __future__ import annotations
 
@@ -7,32 +7,36 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gradio import Request
+    import gradio as gr
 
-# Visitors whose latest request is remembered.
+# Visitors whose latest turn is remembered.
 SESSIONS = 2000
-
-Turn = tuple[str, int]
 
 
 class Turns:
-    """Requests by visitor, counted. All methods may be called from any thread."""
+    """Turns by visitor. All methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._turns: OrderedDict[str, int] = OrderedDict()
         self._lock = Lock()
 
-    def begin(self, request: Request | None) -> Turn:
-        """A new request of a visitor, which ends the turn of those before it; one from nowhere ends nobody's."""
+    def begin(self, request: gr.Request | None) -> tuple[str, int]:
+        """A new turn of a visitor, which makes all earlier ones stale."""
         session = getattr(request, "session_hash", None) or ""
         with self._lock:
-            number = self._turns.pop(session, 0) + 1
-            self._turns[session] = number
+            turn = self._turns.pop(session, 0) + 1
+            self._turns[session] = turn
             while len(self._turns) > SESSIONS:
                 self._turns.popitem(last=False)
-        return session, number
+        return session, turn
 
-    def is_current(self, turn: Turn) -> bool:
-        """Whether the visitor has asked for nothing since."""
+    def latest(self, request: gr.Request | None) -> tuple[str, int]:
+        """A visitor's latest turn, which work that follows it belongs to."""
+        session = getattr(request, "session_hash", None) or ""
+        with self._lock:
+            return session, self._turns.get(session, 0)
+
+    def is_current(self, turn: tuple[str, int]) -> bool:
+        """Whether no later turn of the same visitor has begun; without a session there is nothing to tell by."""
         session, number = turn
         return not session or self._turns.get(session, number) == number

@@ -1,8 +1,9 @@
 // Words and pictures answer each other: a word shows the pixels that it speaks of, a place in a picture the words that speak of it.
 // What is chosen outlives new HTML: `word` is a span of characters [start, end], `place` a point of the picture, 0 to 1.
-let word = null, place = null;
+let word = null, place = null, of = null;
 const decoded = new WeakMap();
-const LINKED = 5;
+// At most so many words are linked with a place, and none that has less than this share of the strongest one's value there.
+const LINKED = 5, LEAST = 0.3;
 const all = (node, selector) => [...node.querySelectorAll(selector)];
 
 function mapsOf(reader) {
@@ -50,12 +51,16 @@ function showPlace(reader, words, maps, columns, rows) {
     left: `${100 * column / columns}%`, top: `${100 * row / rows}%`, width: `${100 / columns}%`, height: `${100 / rows}%`,
   });
   const strength = (one) => maps[one.dataset.unit * columns * rows + row * columns + column];
-  const found = words.filter((one) => strength(one) > 0).sort((a, b) => strength(b) - strength(a)).slice(0, LINKED);
+  const spoken = (one) => /[\p{L}\p{N}\p{Extended_Pictographic}]/u.test(one.textContent);
+  const strongest = words.filter((one) => strength(one) > 0 && spoken(one)).sort((a, b) => strength(b) - strength(a));
+  const found = strongest.slice(0, LINKED).filter((one) => strength(one) >= LEAST * strength(strongest[0]));
   found.forEach((one) => one.classList.add('linked'));
-  return found.length ? `Speak most of this place: ${found.map((one) => one.textContent).join(', ')}` : 'No word speaks of this place.';
+  return found.length ? `Speak most of this place: ${[...new Set(found.map((one) => one.textContent))].join(', ')}` : 'No word speaks of this place.';
 }
 
 function show() {
+  const now = element.querySelector('.readers')?.dataset.of;
+  if (now && now !== of) [of, word, place] = [now, null, null];
   for (const reader of all(element, '.reader')) {
     const said = reader.querySelector('.said');
     if (!said) continue;
@@ -128,6 +133,14 @@ element.addEventListener('save', () => {
     context.filter = 'none';
     if (!map.hidden) context.drawImage(map, box.left, box.top, box.width, box.height);
   }
+  for (const ramp of all(readers, '.ramp i')) {
+    const box = ramp.getBoundingClientRect(), colours = context.createLinearGradient(box.left, 0, box.right, 0);
+    const [up, down] = ['--up', '--down'].map((name) => `rgba(${getComputedStyle(ramp).getPropertyValue(name)}, 0.6)`);
+    const ends = ramp.closest('.one-sided') ? ['transparent', up] : [down, 'transparent', up];
+    ends.forEach((colour, i) => colours.addColorStop(i / (ends.length - 1), colour));
+    context.fillStyle = colours;
+    context.fillRect(box.left, box.top, box.width, box.height);
+  }
   const texts = document.createTreeWalker(readers, NodeFilter.SHOW_TEXT), range = document.createRange();
   for (let node = texts.nextNode(); node; node = texts.nextNode()) {
     const style = getComputedStyle(node.parentElement), box = node.parentElement.closest('.word');
@@ -137,6 +150,10 @@ element.addEventListener('save', () => {
       const at = range.getBoundingClientRect();
       context.fillStyle = box ? getComputedStyle(box).backgroundColor : 'transparent';
       context.fillRect(at.left, at.top, at.width, at.height);
+      if (box?.matches('.chosen, .linked')) {
+        context.strokeStyle = style.color;
+        context.strokeRect(at.left, at.top, at.width, at.height);
+      }
       context.fillStyle = style.color;
       context.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
       context.textBaseline = 'middle';

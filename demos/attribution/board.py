@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 from html import escape
+from zlib import crc32
 
 import numpy as np
 
 from demos.attribution.answer import Answer, Explanation
 from demos.attribution.order import GRADIENTS, LEAVE_ONE_OUT, QUICK, REMOVALS, ROLLOUT, SHAPLEY, Order
-from demos.attribution.words import coloured, legend, signed
+from demos.attribution.words import coloured, legend, spell
 from demos.pieces import note, visible
 from demos.retrieval.cards import picture_tag
 from longclip.gallery import Gallery
@@ -34,7 +35,9 @@ def board(explanation: Explanation, gallery: Gallery, row: int) -> str:
         _reader(answer, side, explanation.order, picture_tag(gallery, row))
         for answer, side in zip(explanation.answers, _SIDES, strict=False)
     )
-    return f'<div class="readers">{sections}</div>{table(explanation)}'
+    pair = explanation.order.pair
+    of = crc32(f"{pair.gallery} {pair.picture} {pair.caption}".encode("utf-8", "replace"))
+    return f'<div class="readers" data-of="{of}">{sections}</div>{table(explanation)}'
 
 
 def _reader(answer: Answer, side: str, order: Order, picture: str) -> str:
@@ -95,10 +98,12 @@ def table(explanation: Explanation) -> str:
     heads = "".join(
         f'<th scope="col" class="{side}">{visible(answer.title)}</th>' for (answer, _), side in zip(told, _SIDES, strict=False)
     )
-    text = explanation.order.pair.caption
+    text, method = explanation.order.pair.caption, explanation.order.method
     rows = ""
     for start, end in explanation.spans:
-        cells = "".join(f"<td>{signed(*column[start, end]) if (start, end) in column else '–'}</td>" for column in values)
+        cells = "".join(
+            f"<td>{spell(method, *column[start, end]) if (start, end) in column else '–'}</td>" for column in values
+        )
         rows += f'<tr><th scope="row">{visible(text[start:end])}</th>{cells}</tr>'
     return (
         f'<details class="behind"><summary>The numbers</summary><div><table class="figures"><thead><tr><td></td>{heads}</tr>'

@@ -29,21 +29,19 @@ class Desk:
 
     context: Context
 
-    def open(
-        self, selection: Selection, pair: Pair, carried: Pair | None, caption: str, request: gr.Request | None = None
-    ) -> list[Update]:
+    def open(self, selection: Selection, carried: Pair | None, request: gr.Request | None = None) -> list[Update]:
         """What the visitor sees on opening the tab: the fields, what was carried over, and both models.
 
-        That is the choice of the retrieval tab, of the page's address, or an example; but whatever the visitor has changed here
-        since stays as it is.
+        That is the choice of another tab where it is a new one, or that of the page's address, or an example.
         """
         if selection == Selection() and request is not None:
             selection = Selection.from_address(dict(request.query_params), tuple(self.context.models))
         wanted = self._wanted(selection)
-        here = replace(pair, caption=caption or "")
-        if carried is not None and (wanted == carried or here != carried):
-            return [gr.skip()] * 6
-        return [*self._fields(wanted), wanted, *selection.models]
+        return [gr.skip()] * 6 if wanted == carried else [*self._fields(wanted), wanted, *selection.models]
+
+    def select(self, selection: Selection, left: str, right: str) -> Selection:
+        """The visitor's selection with this pair of models."""
+        return selection.changed(left=(left or "").strip(), right=(right or "").strip())
 
     def carry(self, selection: Selection) -> list[Update]:
         """The picture and caption of the retrieval tab."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from demos.attribution.answer import Answer, Explanation
-from demos.attribution.words import Spans, coloured, legend, signed
+from demos.attribution.words import Spans, coloured, legend
 from demos.pieces import note, visible
 
 # Changed words that are named.
@@ -54,7 +54,7 @@ def _change(old: Answer, new: Answer, side: str) -> str:
 def _said(gain: float) -> str:
     if not gain:
         return "nothing changes"
-    return f"{'▲ fits better' if gain > 0 else '▼ fits worse'} by {signed(abs(gain))[1:]}"
+    return f"{'▲ fits better' if gain > 0 else '▼ fits worse'} by {abs(gain):.4f}"
 
 
 def _named(old: str, removed: Spans, new: str, added: Spans) -> str:

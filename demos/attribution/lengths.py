@@ -96,15 +96,21 @@ class Lengths:
         return draw_caption(counted, what, by, pictures)
 
     def _pictures(self, explanation: Explanation, over: str) -> list[str]:
-        """The ids of the pictures that ranks are taken among; none where they are gone."""
+        """The ids of the pictures that ranks are taken among."""
+        return self._ids(PICTURE_BOOK if over == GALLERY else explanation.order.pair.gallery)
+
+    def _ids(self, gallery: str) -> list[str]:
+        """The ids of a gallery; none where it is gone."""
         try:
-            return self.context.gallery(PICTURE_BOOK if over == GALLERY else explanation.order.pair.gallery).ids
+            return self.context.gallery(gallery).ids
         except Unavailable:
             return []
 
     def _shown(self, status: str, what: str, over: str, drawing: Drawing) -> list[Update]:
-        count = CHANGES if what == POSITION else CURVES
-        averaged = f" The mean over {count} scenes of the picture book, with its 95 % band." if over == GALLERY else ""
+        about = ABOUT[what]
+        if over == GALLERY:
+            count = min(CHANGES if what == POSITION else CURVES, len(self._ids(PICTURE_BOOK)))
+            mean = "geometric mean" if what == RANK else "mean"
+            about += f" The {mean} over {count} scenes of the picture book, with its 95 % band."
         plot = gr.update(value=curve_figure(drawing) if drawing.lines else None, visible=bool(drawing.lines))
-        about = f'<p class="hint">{ABOUT[what]}{averaged}</p>'
-        return [status, about, plot, drawing.write_html(), drawing, gr.update(visible=False)]
+        return [status, f'<p class="hint">{about}</p>', plot, drawing.write_html(), drawing, gr.update(visible=False)]

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from demos.attribution.answer import Explanation
-from demos.attribution.curves import NOUNS, SCORE, Drawing
+from demos.attribution.curves import NOUNS, POSITION, SCORE, Drawing
 from demos.attribution.desk import Desk
 from demos.attribution.explaining import Explaining
 from demos.attribution.explanations import Explanations
@@ -20,7 +20,7 @@ from demos.examples import EXAMPLES
 from demos.pickers import model_picker
 from demos.selection import Selection
 
-NAME, TITLE = "words", "Which words count"
+NAME, TITLE = "attribute", "Which words count"
 
 HEADING = (
     "<h2>Which words moved the match, and where did the model stop reading?</h2>"
@@ -29,7 +29,8 @@ HEADING = (
 )
 KEY = (
     '<p class="key"><span><b class="u">blue</b> adds to the match</span><span><b class="d">orange, dotted</b> takes from it'
-    "</span><span>Each model has a scale of its own, and each map that of its strongest place.</span></p>"
+    "</span><span>Each model has a scale of its own. A map shows what a covered patch takes from what a word does when it is "
+    "left out, on the scale of its strongest place.</span></p>"
 )
 EDITING = (
     "<h2>What if the caption said something else?</h2><p>Change a word and see which model notices. New words are outlined.</p>"
@@ -99,9 +100,10 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         board = gr.HTML(elem_id="words-board", js_on_load=BOARD)
         with gr.Row(elem_classes="key-row", visible=False) as ends:
             gr.HTML(KEY)
-            as_png = gr.Button("PNG", elem_id="words-png", elem_classes="quiet-button", size="sm")
-            as_csv = gr.Button("CSV", elem_id="words-csv", elem_classes="quiet-button", size="sm")
-            as_json = gr.Button("JSON", elem_id="words-json", elem_classes="quiet-button", size="sm")
+            with gr.Row(elem_classes="chips saving"):
+                as_png = gr.Button("PNG", elem_id="words-png", elem_classes="quiet-button", size="sm")
+                as_csv = gr.Button("CSV", elem_id="words-csv", elem_classes="quiet-button", size="sm")
+                as_json = gr.Button("JSON", elem_id="words-json", elem_classes="quiet-button", size="sm")
         file = gr.DownloadButton("Results", visible="hidden", elem_id="words-file")
     with gr.Column(elem_id="editing", elem_classes="sheet"):
         gr.HTML(EDITING)
@@ -140,7 +142,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         run = listen(fn=explanations.explain, inputs=form, outputs=shown, **heavy)
         runs.extend((run, run.then(lengths.draw, curves, curve_shown, **heavy)))
 
-    opened = sheet.parent.select(desk.open, [selection, pair, carried, caption], [*fields, carried, left, right], **private)
+    opened = sheet.parent.select(desk.open, [selection, carried], [*fields, carried, left, right], **private)
     run_on(opened.then)
     run_on(partial(gr.on, [go.click, caption.submit, level.input, method.input, removal.input]))
     for number, chip in enumerate(chips):
@@ -149,7 +151,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         run_on(button.click(handler, inputs, fields, **private).then)
     run_on(upload.upload(desk.take_picture, [upload, pair, caption], [*fields, report], **private).then)
     for picker in (left, right):
-        run_on(picker.input)
+        run_on(picker.input(desk.select, [selection, left, right], selection, **private).then)
     selection.change(lambda chosen: list(chosen.models), selection, [left, right], **private)
     recolour.click(desk.change_colour, [edited, caption], edited, **private).then(
         explanations.compare, [explanation, edited], [edit_status, comparison, stop], **heavy
@@ -158,6 +160,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         [compare.click, edited.submit], explanations.compare, [explanation, edited], [edit_status, comparison, stop], **heavy
     )
     drawn = gr.on([what.input, by.input, over.input], lengths.draw, curves, curve_shown, **heavy)
+    what.input(lambda chosen: gr.update(visible=chosen != POSITION), what, by, **private)
     stop.click(explanations.stop, None, [status, edit_status, curve_status, stop], cancels=[*runs, compared, drawn], **private)
     as_png.click(None, js=SAVE_BOARD, **private)
     plot_png.click(None, js=SAVE_PLOT, **private)

@@ -39,8 +39,10 @@ def scale_of(found: Attribution) -> float:
     return float(np.abs(found.values).max(initial=0.0))
 
 
-def signed(value: float, error: float | None = None) -> str:
-    """A number with its sign, and its standard error where it has one."""
+def spell(method: str, value: float, error: float | None = None) -> str:
+    """What a unit adds, with its sign and its standard error where it has one; of rollout, its share."""
+    if method == ROLLOUT:
+        return f"{100 * value:.1f} %"
     shown = f"{value:+.4f}".replace("-", "−")
     return shown if error is None or np.isnan(error) else f"{shown} ± {error:.4f}"
 
@@ -68,15 +70,14 @@ def _pieces(found: Attribution, end: int, strongest: float, clickable: bool, cha
         kinds = ["word", "up" if value >= 0 else "down"]
         kinds += ["weak"] if share < _WEAK else []
         kinds += ["edited"] if any(unit.start < b and a < unit.end for a, b in changed) else []
-        shown = f"{100 * value:.1f} %" if found.method == ROLLOUT else signed(float(value))
         button = (
             f' role="button" tabindex="{0 if number == 0 else -1}" aria-pressed="false" data-unit="{number}"'
             f' data-start="{unit.start}" data-end="{unit.end}"'
             if clickable
             else ""
         )
-        text = visible(found.text[unit.start : unit.read_end])
-        yield f'<span class="{" ".join(kinds)}" style="--share:{share:.2f}" title="{shown}"{button}>{text}</span>'
+        shown = f'class="{" ".join(kinds)}" style="--share:{share:.2f}" title="{spell(found.method, value)}"'
+        yield f"<span {shown}{button}>{visible(found.text[unit.start : unit.read_end])}</span>"
         place = unit.read_end
     yield visible(found.text[place:end])
 
