@@ -24,13 +24,20 @@ from demos.attribution.order import Order, Pair
 from demos.context import Context
 from demos.selection import PICTURE_BOOK
 from longclip.attribution import length_curve, position_changes
+from longclip.gallery import Gallery
+from longclip.registry import assets
+
+
+@pytest.fixture(scope="module")
+def book():
+    return Gallery.from_folder(assets() / "gallery").select(range(24))
 
 
 @pytest.fixture(scope="module")
 def context(book):
     """A page with a small picture book."""
     made = Context()
-    made._book = book.select(range(24))
+    made._book = book
     return made
 
 

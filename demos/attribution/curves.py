@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SCORE, RANK, POSITION = "score", "rank", "position"
 # The first position that Long-CLIP stretches, and where CLIP ends, in tokens with start and end.
 LANDMARKS = (20, 77)
-NOUNS = {"tokens": "tokens kept, start and end included", "words": "words kept", "sentences": "sentences kept"}
+NOUNS = {"tokens": "tokens kept", "words": "words kept", "sentences": "sentences kept"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from demos.attribution.answer import Answer, Explanation
-from demos.attribution.curves import POSITION, RANK, SCORE, Drawing, draw_caption, draw_gallery, draw_positions
+from demos.attribution.curves import NOUNS, POSITION, RANK, SCORE, Drawing, draw_caption, draw_gallery, draw_positions
 from demos.attribution.explaining import CHANGES, CURVES, Explaining, Piece
 from demos.attribution.figures import curve_figure
 from demos.context import Context, Unavailable
@@ -75,15 +75,10 @@ class Lengths:
         return save_bytes_to_cache(drawing.write_csv().encode("utf-8", "replace"), "longclip-curve.csv", get_upload_folder())
 
     def _piece(self, explanation: Explanation, model: str, what: str, over: str, ranked: bool) -> Piece:
-        pair = explanation.order.pair
-        if what == POSITION:
-            done = self.explaining.gallery_changes(PICTURE_BOOK, model) if over == GALLERY else None
-            return done or self.explaining.changes(pair, model)
-        return (
-            self.explaining.gallery_curves(PICTURE_BOOK, model)
-            if over == GALLERY
-            else self.explaining.curve(pair, model, ranked)
-        )
+        pair, work = explanation.order.pair, self.explaining
+        if over == GALLERY:
+            return (work.gallery_changes if what == POSITION else work.gallery_curves)(PICTURE_BOOK, model)
+        return work.changes(pair, model) if what == POSITION else work.curve(pair, model, ranked)
 
     def _drawing(self, explanation: Explanation, results: list[tuple[Answer, Any]], what: str, by: str, over: str) -> Drawing:
         named = [(answer.title, found) for answer, found in results]
@@ -112,5 +107,7 @@ class Lengths:
             count = min(CHANGES if what == POSITION else CURVES, len(self._ids(PICTURE_BOOK)))
             mean = "geometric mean" if what == RANK else "mean"
             about += f" The {mean} over {count} scenes of the picture book, with its 95 % band."
+        elif drawing.x == NOUNS["tokens"]:
+            about += " Start and end count as tokens."
         plot = gr.update(value=curve_figure(drawing) if drawing.lines else None, visible=bool(drawing.lines))
         return [status, f'<p class="hint">{about}</p>', plot, drawing.write_html(), drawing, gr.update(visible=False)]

@@ -10,8 +10,8 @@ from .removal import REMOVAL
 
 
 def leave_one_out(match: Match, level: str = "words", removal: str = REMOVAL, progress: Progress | None = None) -> Attribution:
-    """The score of the caption less that without each unit. `base` is the score without any of them, `effects` what `word_effects`
-    gives.
+    """The score of the caption less that without each unit. `base` is the score without any of them, `effects` what
+    `word_effects` gives.
 
     Raises ValueError for an unknown level or removal, and for a caption with nothing in it.
     """
