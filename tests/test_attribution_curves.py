@@ -13,11 +13,13 @@ from explained import LONG, found, plain_match
 from gradio import Error
 from PIL import Image
 
+from demos.attribution import explaining as explaining_module
+from demos.attribution import lengths as lengths_module
 from demos.attribution.answer import Explanation
 from demos.attribution.curves import POSITION, RANK, SCORE, Drawing
 from demos.attribution.desk import Desk
 from demos.attribution.downloads import write_csv, write_json
-from demos.attribution.explaining import CHANGES, Explaining
+from demos.attribution.explaining import Explaining
 from demos.attribution.explanations import Explanations
 from demos.attribution.lengths import CAPTION, GALLERY, Lengths
 from demos.attribution.order import Order, Pair
@@ -104,7 +106,17 @@ def test_ranks_and_positions_are_those_of_the_library(lengths, shower, order, co
     assert positions.lines[0].x[-1] == 75
 
 
-@pytest.mark.parametrize(("what", "count"), [(SCORE, 24), (RANK, 24), (POSITION, CHANGES)])
+@pytest.fixture(scope="module", autouse=True)
+def few():
+    """Averages over a few captions, which is fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (explaining_module, lengths_module):
+            patch.setattr(module, "CURVES", 6)
+            patch.setattr(module, "CHANGES", 3)
+        yield
+
+
+@pytest.mark.parametrize(("what", "count"), [(SCORE, 6), (RANK, 6), (POSITION, 3)])
 def test_averages_over_the_gallery_have_a_band(lengths, shower, order, explaining, models, what, count):
     status, about, plot, numbers, drawing, _ = drawn(lengths, found(shower, order), what, over=GALLERY)
     assert status == "" and f"over {count} scenes" in about and plot["visible"] and "<table" in numbers
