@@ -90,7 +90,7 @@ def test_another_level_keeps_what_was_chosen_and_another_method_is_told(open_tab
     page.wait_for_selector(MAPPED)
     assert word(page, 0).get_attribute("aria-pressed") == "true"
     page.click("#method input")
-    page.get_by_text("What the encoder attends to (rollout)").click()
+    page.get_by_role("option", name="What the encoder attends to").click()
     page.wait_for_selector("#words-board .ramp.one-sided")
     assert "explains no match" in page.inner_text("#words-board")
 
@@ -129,7 +129,7 @@ def test_the_curves_change_with_what_is_asked(open_tab):
     assert "token 77" in page.text_content("#reading-plot") and "token 20" in page.text_content("#reading-plot")
     page.locator("#reading-what label", has_text="By position").click()
     page.wait_for_function("document.querySelector('#reading-plot').textContent.includes('change of the cosine')")
-    assert not page.locator("#reading-by").is_visible()
+    page.wait_for_selector("#reading-by", state="hidden")
     page.locator("#reading-on summary").click()
     assert page.locator("#reading-on table.figures tbody tr").count() > 77
 
@@ -170,12 +170,12 @@ def test_work_is_stopped_and_goes_on(open_tab):
     page.get_by_text("Models and numbers").click()
     page.locator("#explaining input[type=number]").fill("5000")
     page.click("#method input")
-    page.get_by_text("Shapley values", exact=True).click()
+    page.get_by_role("option", name="Shapley values").click()
     page.wait_for_selector("#explaining-status .meter")
     page.click("#stop-explaining")
     page.wait_for_selector("#explaining-status .notice")
     page.click("#method input")
-    page.get_by_text("Gradient × input, a quick look").click()
+    page.get_by_role("option", name="Gradient × input").click()
     page.wait_for_function("document.querySelector('#words-board').textContent.includes('a quick look')")
 
 

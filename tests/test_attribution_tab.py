@@ -218,6 +218,14 @@ def test_a_newer_question_ends_the_older_one(shower, order):
     assert newer[-1][0] == "" and not any(isinstance(values[2], Explanation) and values[2].complete for values in older)
 
 
+def test_what_is_stopped_shows_nothing_more(shower, order):
+    request = SimpleNamespace(session_hash="two")
+    slow = replace(order, method="shapley", budget=5000)
+    steps = shower.explain(Explanation(), *form(slow), request)
+    next(steps)
+    assert "Stopped" in shower.stop(request)[0] and list(steps) == []
+
+
 def test_leaving_stops_the_work_and_the_next_question_is_answered(shower, order):
     slow = replace(order, method="shapley", budget=5000)
     steps = shower.explain(Explanation(), *form(slow))

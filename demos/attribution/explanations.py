@@ -91,8 +91,13 @@ class Explanations:
             yield [status, gr.skip() if found is None else comparison(explanation, found), gr.update(visible=True)]
         yield ["", gr.skip(), gr.update(visible=False)]
 
-    def stop(self) -> list[Update]:
-        """What is shown once the visitor no longer waits: three places of progress, and the stop button."""
+    def stop(self, request: gr.Request | None = None) -> list[Update]:
+        """What is shown once the visitor no longer waits: three places of progress, and the stop button.
+
+        What is still under way shows nothing more: its last words would stand in place of these.
+        """
+        for turns in (self._turns, self._edits):
+            turns.begin(request)
         return [note("Stopped. What was done is kept: ask again to go on."), "", "", gr.update(visible=False)]
 
     def save_csv(self, explanation: Explanation) -> str:

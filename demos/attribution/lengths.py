@@ -68,6 +68,10 @@ class Lengths:
         if self._turns.is_current(turn):
             yield self._shown("", what, over, self._drawing(explanation, results, what, by, over))
 
+    def stop(self, request: gr.Request | None = None) -> None:
+        """Ends what is under way: it shows nothing more."""
+        self._turns.begin(request)
+
     def save_csv(self, drawing: Drawing) -> str:
         """A file with the numbers of the plot."""
         if not drawing.lines:

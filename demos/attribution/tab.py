@@ -161,7 +161,9 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     )
     drawn = gr.on([what.input, by.input, over.input], lengths.draw, curves, curve_shown, **heavy)
     what.input(lambda chosen: gr.update(visible=chosen != POSITION), what, by, **private)
-    stop.click(explanations.stop, None, [status, edit_status, curve_status, stop], cancels=[*runs, compared, drawn], **private)
+    stopped = [status, edit_status, curve_status, stop]
+    stop.click(explanations.stop, None, stopped, cancels=[*runs, compared, drawn], **private)
+    stop.click(lengths.stop, **private)
     as_png.click(None, js=SAVE_BOARD, **private)
     plot_png.click(None, js=SAVE_PLOT, **private)
     for button, save in ((as_csv, explanations.save_csv), (as_json, explanations.save_json)):
