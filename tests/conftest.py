@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +109,22 @@ def book(context):
     from demos.selection import PICTURE_BOOK
 
     return context.gallery(PICTURE_BOOK)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app itself, started as a user would, with an empty model cache and no hub."""
+    from serving import run_app
+
+    with run_app(tmp_path_factory.mktemp("app")) as app:
+        yield app.address
+    assert "Traceback" not in app.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """A headless browser."""
+    from serving import open_browser
+
+    with open_browser() as browser:
+        yield browser

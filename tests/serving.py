@@ -11,12 +11,12 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -41,6 +41,24 @@ class App:
     address: str
     begun: float
     log: Path
+
+
+@dataclass
+class Log:
+    """What went wrong in a page, and every request of its to another machine."""
+
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+
+def watch(page: Page, address: str) -> Log:
+    """The log of a page of the app at an address, from now on."""
+    log = Log()
+    inside = (address, "data:", "blob:", "about:")
+    page.on("console", lambda message: log.errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: log.errors.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith(inside) else log.outside.append(request.url))
+    return log
 
 
 @contextmanager

@@ -6,11 +6,10 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from serving import NO_BROWSER, find_browser, open_browser, run_app
+from serving import NO_BROWSER, Log, find_browser, watch
 
 import longclip
 from longclip.gallery import Gallery
@@ -25,61 +24,26 @@ SECONDS = 120_000
 SCRIPT = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>${window.hacked=1}{{window.hacked=1}}'
 
 
-@dataclass
-class Log:
-    """What went wrong in the browser, and every request to another machine."""
-
-    errors: list[str] = field(default_factory=list)
-    outside: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app itself, started as a user would, with an empty model cache and no hub."""
-    with run_app(tmp_path_factory.mktemp("app")) as app:
-        yield app.address
-    assert "Traceback" not in app.log.read_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with open_browser() as browser:
-        yield browser
-
-
 @pytest.fixture
-def open_any(browser, address) -> Iterator:
-    """A function (query, width) -> page, opened; no error and no outside request in the end."""
-    log, pages = Log(), []
+def open_page(browser, address) -> Iterator:
+    """A function (query, width) -> page, opened and with its first results; no error and no outside request in the end."""
+    logs, pages = [], []
 
     def open_one(query: str = "", width: int = 1440):
         page = browser.new_page(viewport={"width": width, "height": 900}, accept_downloads=True)
         page.set_default_timeout(SECONDS)
-        page.on("console", lambda message: log.errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: log.errors.append(str(error)))
-        page.on("request", lambda request: log.outside.append(request.url) if _is_outside(request.url, address) else None)
+        logs.append(watch(page, address))
         page.goto(address + query)
+        page.wait_for_selector("#left-ranking .card")
+        page.wait_for_selector("#right-ranking .card")
+        page.wait_for_selector("#curve .scatterlayer")
         pages.append(page)
         return page
 
     yield open_one
     for page in pages:
         page.close()
-    assert log == Log()
-
-
-@pytest.fixture
-def open_page(open_any):
-    """The same, with the first results of the retrieval tab."""
-
-    def open_one(query: str = "", width: int = 1440):
-        page = open_any(query, width)
-        page.wait_for_selector("#left-ranking .card")
-        page.wait_for_selector("#right-ranking .card")
-        page.wait_for_selector("#curve .scatterlayer")
-        return page
-
-    return open_one
+    assert all(log == Log() for log in logs)
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +228,3 @@ def test_an_empty_caption_gets_a_sentence(open_page):
     page.fill("#caption textarea", "   ")
     page.click("#search")
     page.wait_for_selector("text=Write a caption first")
-
-
-def _is_outside(url: str, address: str) -> bool:
-    return not url.startswith((address, "data:", "blob:", "about:"))

@@ -68,6 +68,14 @@ def test_a_words_map_is_the_difference_of_the_captions_maps(encoder, picture):
     assert occlusion.words(effect[None], cells)[0] == pytest.approx(occlusion.map(effect)[cells].sum(), abs=1e-6)
 
 
+def test_leave_one_out_knows_what_each_word_takes_from_the_features(encoder, picture):
+    match = Match.of_picture(encoder, "a " * 50 + TEXT * 4, picture)
+    found = leave_one_out(match)
+    assert 0 < len(found.seen) < len(found.units)
+    wanted = word_effects(match, [[found.units[number]] for number in found.seen])
+    np.testing.assert_allclose(found.effects, wanted, atol=1e-6)
+
+
 @pytest.mark.parametrize("cover", COVERS)
 def test_integrated_gradients_of_pixels_are_complete(encoder, picture, cover):
     direction = encoder.encode_text(["A red fox."])[0]

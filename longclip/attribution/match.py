@@ -28,6 +28,7 @@ class Attribution:
     values: float64, one a unit; 0 for those that the model does not read. score: of the caption as it is. base: with all
     units taken away in the method's own manner; None where the method has no such thing. gap: the sum of the values less
     (score - base), for methods whose values add up to that. errors: standard errors of the values, where they are estimates.
+    effects: float32 [units that are read, dim], what the features lose with each, for a method that takes them away singly.
     passes: texts that went through the model, a gradient counting as one. seconds: of the wall clock.
     """
 
@@ -43,6 +44,7 @@ class Attribution:
     base: float | None = None
     gap: float | None = None
     errors: np.ndarray | None = None
+    effects: np.ndarray | None = None
 
     @property
     def seen(self) -> np.ndarray:

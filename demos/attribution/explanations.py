@@ -1,0 +1,171 @@
+"""What the tab *Which words count* shows of a caption and a picture: answers as they come, edits compared, files to save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+
+from demos.attribution.answer import Answer, Explanation
+from demos.attribution.board import board
+from demos.attribution.downloads import write_csv, write_json
+from demos.attribution.edits import comparison
+from demos.attribution.explaining import Explaining
+from demos.attribution.order import Order, Pair
+from demos.context import Context, Unavailable
+from demos.pieces import note, progress
+from demos.retrieval.query import longest_caption
+from demos.turns import Turns
+
+Update = Any
+# Something that is being done, (done, all) of it, and an answer that is new.
+News = tuple[str, int, int, Answer | None]
+
+
+@dataclass
+class Explanations:
+    """Handlers that compute. What `explain` shows is (progress or a sentence, board, explanation, caption to edit, stop button,
+    row of what can be done with it). None raises on a visitor's input."""
+
+    context: Context
+    explaining: Explaining
+    _turns: Turns = field(default_factory=Turns)
+    _edits: Turns = field(default_factory=Turns)
+
+    def explain(
+        self,
+        explanation: Explanation,
+        pair: Pair,
+        caption: str,
+        left: str,
+        right: str,
+        level: str,
+        method: str,
+        removal: str,
+        budget: float,
+        request: gr.Request | None = None,
+    ) -> Iterator[list[Update]]:
+        """Words of both models first, then the maps: each is shown as soon as it is there."""
+        turn = self._turns.begin(request)
+        try:
+            order = Order.from_form(self.context, pair, caption, left, right, level, method, removal, budget)
+            gallery, row = self.context.gallery(order.pair.gallery), self.explaining.row(order.pair)
+        except (ValueError, Unavailable) as error:
+            yield [note(str(error)), *_nothing(3), gr.update(visible=False), gr.skip()]
+            return
+        edited = gr.skip() if explanation.order.pair.caption == order.pair.caption else order.pair.caption
+        for status, found in (
+            self._answering(order, with_maps=True) if explanation.order != order or not explanation.complete else ()
+        ):
+            if not self._turns.is_current(turn):
+                return
+            if found is None:
+                yield [status, *_nothing(3), gr.update(visible=True), gr.skip()]
+            else:
+                yield [
+                    status,
+                    board(found, gallery, row),
+                    found,
+                    edited,
+                    gr.update(visible=True),
+                    gr.update(visible=bool(found.told)),
+                ]
+        yield ["", *_nothing(3), gr.update(visible=False), gr.skip()]
+
+    def compare(
+        self, explanation: Explanation, edited: str | None, request: gr.Request | None = None
+    ) -> Iterator[list[Update]]:
+        """The same for an edit of the caption: progress or a sentence, both captions compared, stop button."""
+        turn = self._edits.begin(request)
+        edited = edited or ""
+        if problem := self._find_problem(explanation, edited):
+            yield [note(problem), gr.skip(), gr.update(visible=False)]
+            return
+        for status, found in self._answering(explanation.order.of_caption(edited), with_maps=False):
+            if not self._edits.is_current(turn):
+                return
+            yield [status, gr.skip() if found is None else comparison(explanation, found), gr.update(visible=True)]
+        yield ["", gr.skip(), gr.update(visible=False)]
+
+    def stop(self, request: gr.Request | None = None) -> list[Update]:
+        """What is shown once the visitor no longer waits: three places of progress, and the stop button.
+
+        What is still under way shows nothing more: its last words would stand in place of these.
+        """
+        for turns in (self._turns, self._edits):
+            turns.begin(request)
+        return [note("Stopped. What was done is kept: ask again to go on."), "", "", gr.update(visible=False)]
+
+    def save_csv(self, explanation: Explanation) -> str:
+        """A file with every unit and what it adds."""
+        return _save(explanation, write_csv, "longclip-words.csv")
+
+    def save_json(self, explanation: Explanation) -> str:
+        """A file with everything that is known of the explanation, maps included."""
+        return _save(explanation, write_json, "longclip-words.json")
+
+    def _find_problem(self, explanation: Explanation, edited: str) -> str:
+        longest = longest_caption(self.context)
+        if not explanation.told:
+            return "Explain a caption first: then an edit of it can be compared."
+        if not edited.strip():
+            return "Write the caption that is to be compared."
+        if len(edited) > longest:
+            return f"The caption has {len(edited):,} characters; at most {longest:,} are read here."
+        return ""
+
+    def _answering(self, order: Order, with_maps: bool) -> Iterator[tuple[str, Explanation | None]]:
+        """(progress, the explanation where there is something new of it)."""
+        answers = {name: Answer(name, self._title(name)) for name in order.models}
+        for step in (self._weigh, self._map) if with_maps else (self._weigh,):
+            for name in order.models:
+                try:
+                    for text, done, total, answer in step(order, answers[name]) if not answers[name].problem else ():
+                        if answer is not None:
+                            answers[name] = answer
+                        found = Explanation(order, tuple(answers.values())) if answer is not None else None
+                        yield progress(text, done / total if total else 0.0), found
+                except Unavailable as error:
+                    answers[name] = replace(answers[name], problem=str(error))
+        yield "", Explanation(order, tuple(answers.values()), not any(answer.problem for answer in answers.values()))
+
+    def _weigh(self, order: Order, answer: Answer) -> Iterator[News]:
+        """Loads the model and weighs the words."""
+        name = answer.model
+        for done, total in self.context.loading(name):
+            yield f"Loading {answer.title}", done, total, None
+        encoder = self.context.encoder(name)
+        answer = replace(answer, title=encoder.spec.title, weights=encoder.fingerprint)
+        piece = self.explaining.attribution(order, name)
+        for done, total in self.explaining.doing(piece):
+            yield f"{answer.title} weighs the {order.level}", done, total, None
+        found = self.explaining.result(piece)
+        yield answer.title, 1, 1, replace(answer, attribution=found, tokens=encoder.tokenize(order.pair.caption))
+
+    def _map(self, order: Order, answer: Answer) -> Iterator[News]:
+        """Covers the picture patch by patch; how a map changes when a word goes is then a product."""
+        effects = self.explaining.attribution(order.of_words(), answer.model)
+        covered = self.explaining.occlusion(order.pair, answer.model)
+        for piece, what in ((effects, "leaves each word out"), (covered, "covers the picture patch by patch")):
+            for done, total in self.explaining.doing(piece):
+                yield f"{answer.title} {what}, for the maps", done, total, None
+        maps = self.explaining.result(covered).map(self.explaining.result(effects).effects.T)
+        yield answer.title, 1, 1, replace(answer, maps=maps.transpose(2, 0, 1))
+
+    def _title(self, name: str) -> str:
+        spec = self.context.spec(name)
+        return spec.title if spec else name or "No model"
+
+
+def _nothing(count: int) -> list[Update]:
+    return [gr.skip()] * count
+
+
+def _save(explanation: Explanation, write: Any, name: str) -> str:
+    if not explanation.told:
+        raise gr.Error("Press Explain first: there is nothing to save yet.", title="No results yet")
+    return save_bytes_to_cache(write(explanation).encode("utf-8", "replace"), name, get_upload_folder())
