@@ -13,13 +13,13 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from demos import evaluation, finetuning, retrieval
+from demos import evaluation, finetuning, maps, retrieval
 from demos.context import Context, Unavailable
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.registry import assets
 
 # Fine-tuning last: it adds a visitor's own models to the pickers of the tabs before it.
-TABS = (retrieval, evaluation, finetuning)
+TABS = (retrieval, maps, evaluation, finetuning)
 STYLE = Path(__file__).parent / "assets" / "style.css"
 HEADER = """
 <header><h1>longclip</h1><p><b>CLIP stops reading after 77 tokens, Long-CLIP goes on to 248.</b>

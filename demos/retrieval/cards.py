@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from html import escape
-from urllib.parse import quote
 
+from demos.pictures import picture_tag
 from demos.pieces import visible
 from demos.retrieval.ranking import Ranking
 from demos.selection import TO_PICTURES
@@ -14,20 +14,6 @@ from longclip.gallery import Gallery
 
 # Cards shown of each ranking; the right answer is added where it stands further down.
 SHOWN = 12
-# Field of a gallery's row that holds a small copy of the picture as a data URI.
-THUMBNAIL = "thumbnail"
-
-
-def picture_source(gallery: Gallery, row: int) -> str:
-    """Where the browser finds a picture: the copy in its metadata, or a file this app serves."""
-    return gallery.metadata[row].get(THUMBNAIL) or "gradio_api/file=" + quote(str(gallery.pictures[row]))
-
-
-def picture_tag(gallery: Gallery, row: int) -> str:
-    """The picture with its short caption (or its name) as the alternative text."""
-    alt = visible(gallery.short_captions[row] or gallery.ids[row])
-    source = escape(picture_source(gallery, row))
-    return f'<img src="{source}" alt="{alt}" width="256" height="256" loading="lazy" decoding="async">'
 
 
 @dataclass(frozen=True)

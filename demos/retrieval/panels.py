@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from demos.pictures import picture_tag
 from demos.pieces import visible
-from demos.retrieval.cards import picture_tag
 from demos.selection import TO_PICTURES, Selection
 from longclip.gallery import Gallery
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any
 
 import gradio as gr
@@ -21,11 +19,10 @@ from demos.retrieval.query import find_problem, longest_caption, picture_book, s
 from demos.retrieval.ranking import Point, Ranking, look_alikes, rank_by_sentences, rank_gallery, right_row, write_csv
 from demos.retrieval.reading import reading
 from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.turns import Turns
 from longclip.registry import ModelSpec
 
 TAB = "retrieval"
-# Visitors whose latest search is remembered.
-SESSIONS = 2000
 
 Update = Any
 
@@ -35,8 +32,7 @@ class Searches:
     """Handlers that search. Each takes plain values and returns what its outputs show; none raises on a visitor's input."""
 
     context: Context
-    _turns: OrderedDict[str, int] = field(default_factory=OrderedDict)
-    _lock: Any = field(default_factory=Lock)
+    _turns: Turns = field(default_factory=Turns)
 
     def search(
         self,
@@ -50,14 +46,14 @@ class Searches:
     ) -> Iterator[list[Update]]:
         """Ranks the gallery with both models: yields while a model is on its way, and in the end once for both."""
         selection = settle(self.context, selection, caption, left, right, search, choice)
-        turn = self._begin(request)
+        turn = self._turns.begin(request)
         if problem := find_problem(self.context, selection):
             yield self._found(selection, note(problem), ["", ""])
             return
         pending: dict[int, Iterator[str]] = {side: self._prepare(selection, name) for side, name in enumerate(selection.models)}
         answers: list[Ranking | str] = ["", ""]
         try:
-            while pending and self._is_current(turn):
+            while pending and self._turns.is_current(turn):
                 before = list(answers)
                 for side in list(pending):
                     try:
@@ -70,7 +66,7 @@ class Searches:
         finally:
             for preparation in pending.values():
                 preparation.close()
-        if self._is_current(turn):
+        if self._turns.is_current(turn):
             yield self._found(selection, "", self._columns(selection, answers))
 
     def stop(self, left: str, right: str) -> list[Update]:
@@ -207,17 +203,3 @@ class Searches:
         if self.context.ready(name):
             return self.context.encoder(name).spec
         return self.context.spec(name) or ModelSpec(name, name, "", None, "", "local")
-
-    def _begin(self, request: gr.Request | None) -> tuple[str, int]:
-        """A new search of a visitor, which makes that visitor's searches still under way stop."""
-        session = getattr(request, "session_hash", None) or ""
-        with self._lock:
-            turn = self._turns.pop(session, 0) + 1
-            self._turns[session] = turn
-            while len(self._turns) > SESSIONS:
-                self._turns.popitem(last=False)
-        return session, turn
-
-    def _is_current(self, turn: tuple[str, int]) -> bool:
-        session, number = turn
-        return not session or self._turns.get(session, number) == number
