@@ -130,13 +130,15 @@ class Maps:
             yield _step(status, busy=True)
         gallery = self.atlas.gallery(view)
         shown = view if self.atlas.ready(view) else first_look(view)
-        yield _step(_lacking(gallery), self._draw(shown), busy=True)
+        drawing = self._draw(shown)
+        yield _step(_lacking(gallery), drawing, busy=True)
         for done, total in self.atlas.comparing(view):
             yield _step(progress("Comparing both models' neighbourhoods", done / max(1, total)), busy=True)
         overlap = self.atlas.overlap(view)
         colourings = find_colourings(gallery, overlap, self.atlas.counts(view) if is_captioned(gallery) else None)
-        yield _step(_lacking(gallery), gr.update(colours=colourings), changed=sheets.changed(gallery, overlap), busy=True)
-        yield _step(_lacking(gallery), figures=self._figures(shown, gallery, overlap))
+        # All at once, for Gradio loses properties of a component that the next step follows too soon.
+        drawing |= {"colours": colourings}
+        yield _step(_lacking(gallery), drawing, self._figures(shown, gallery, overlap), sheets.changed(gallery, overlap))
 
     def _finish(self, view: View) -> Iterator[list[Update]]:
         if self._problem(view) or self.atlas.ready(view):
@@ -146,8 +148,7 @@ class Maps:
             yield _step(progress(f"{method} is being made, behind this map by PCA", done / total if total else None), busy=True)
         self.atlas.maps(view)
         gallery = self.atlas.gallery(view)
-        yield _step(_lacking(gallery), self._draw(view))
-        yield _step(_lacking(gallery), figures=self._figures(view, gallery, self.atlas.overlap(view)))
+        yield _step(_lacking(gallery), self._draw(view), self._figures(view, gallery, self.atlas.overlap(view)))
 
     def _prepare(self, view: View) -> Iterator[str]:
         """Loads both models and has them read the gallery: yields what is being done."""

@@ -58,10 +58,11 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     with gr.Column(elem_classes="sheet", elem_id="maps-order") as order:
         gr.HTML(HEADING)
         with gr.Row(elem_classes="sides"):
-            pickers = [
-                model_picker(context, name, f"Model on the {side}", show_label=False, elem_id=f"maps-{side}-model")
-                for side, name in (("left", fresh.left), ("right", fresh.right))
-            ]
+            pickers = []
+            for side, name in (("left", fresh.left), ("right", fresh.right)):
+                with gr.Column(elem_classes=["side", side], min_width=280):
+                    place = f"maps-{side}-model"
+                    pickers.append(model_picker(context, name, f"Model on the {side}", show_label=False, elem_id=place))
         with gr.Row(elem_classes="switches"):
             gallery = _segmented([("The picture book", PICTURE_BOOK), ("My own pictures", MINE)], PICTURE_BOOK, "Gallery")
             method = _segmented([(title, name) for name, title in METHODS.items()], fresh.settings.method, "Method")
@@ -122,7 +123,10 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         with gr.Row(elem_classes="switches"):
             among = _segmented([("Of its own kind", SAME), ("Of the other kind", OTHER)], fresh.among, "Neighbours")
         with gr.Row(elem_classes="sides"):
-            columns = [gr.HTML(elem_id=f"maps-{side}-nearest", js_on_load=POINTS, min_width=280) for side in ("left", "right")]
+            columns = []
+            for side in ("left", "right"):
+                with gr.Column(min_width=280):
+                    columns.append(gr.HTML(elem_id=f"maps-{side}-nearest", js_on_load=POINTS))
     with gr.Column(elem_classes="sheet", elem_id="gathering", visible=False) as gathering:
         gathered = gr.HTML(elem_id="gathered", js_on_load=POINTS)
         with gr.Row(elem_classes="chips"):
