@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Thread, get_native_id
 
 # Before Gradio is imported: no request leaves the machine but for a model the visitor asks for.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -16,6 +17,7 @@ import gradio as gr
 from demos import evaluation, finetuning, maps, retrieval
 from demos.context import Context, Unavailable
 from demos.selection import PICTURE_BOOK, Selection
+from longclip.projection import warm_up
 from longclip.registry import assets
 
 # Fine-tuning last: it adds a visitor's own models to the pickers of the tabs before it.
@@ -45,6 +47,8 @@ MAX_FILE = "20mb"
 CLEANING = (1800, 7200)
 # Seconds after which the captions are read too: some seconds of work that the first visitor's page should not share with.
 CAPTIONS_AFTER = 15.0
+# And after which the maps' compiler is warmed up: a minute of a core, which all other work goes before.
+COMPILER_AFTER = 60.0
 
 
 def build(context: Context) -> gr.Blocks:
@@ -102,6 +106,10 @@ def warm(context: Context) -> None:
             context.embedded("captions", PICTURE_BOOK, name)
     except Unavailable as error:
         print(f"not ready: {error}")
+    time.sleep(COMPILER_AFTER)
+    with suppress(AttributeError, OSError):  # of one thread alone: Linux
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), 19)
+    warm_up()
 
 
 def main(arguments: list[str] | None = None) -> None:

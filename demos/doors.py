@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import gradio as gr
 from gradio.blocks import Block
 
-# What a picture or caption can be taken to: the tab, and the word on the button.
+# Where a picture with its caption can be taken: the tab, the word on the button, and what it says of it.
 RETRIEVAL, WORDS, DRAW, MAP = "retrieval", "attribute", "draw", "maps"
-TITLES = {WORDS: "words", DRAW: "draw", MAP: "map"}
+TITLES = {
+    WORDS: ("words", "the tab of words and pixels"),
+    DRAW: ("draw", "text to image, its caption as the prompt"),
+    MAP: ("map", "the maps"),
+}
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,11 @@ class Doors:
         """The tabs of the page by name; none for a component that lies in no tab."""
         tabs = self._tabs()
         return [tab.id for tab in tabs.children if isinstance(tab, gr.Tab)] if tabs else []
+
+    def hits(self) -> tuple[str, ...]:
+        """The tabs that a hit can be taken to."""
+        names = self.names()
+        return tuple(name for name in TITLES if name in names)
 
     def tab(self) -> gr.Tab:
         """The tab that the component lies in."""

@@ -17,33 +17,27 @@ _TEMPLATE = (
 )
 
 
-class LinkedMaps(gr.HTML):
-    """Two scatter plots of the same points. Its value is what `demos.maps.points.draw_points` makes.
+def linked_maps(describe: Callable[[Any], str], elem_id: str) -> gr.HTML:
+    """Two scatter plots of the same points. The value is what `demos.maps.points.draw_points` makes.
 
     `colours` (of `find_colourings`) and `marks` are set by ``gr.update``. Events: `pick` with a `point`, `lasso` with `points`.
+    describe: the HTML of the card beside a point, for [gallery key, point].
     """
 
-    def __init__(self, describe: Callable[[Any], str], colours: Any = None, marks: Any = None, **others: Any) -> None:
-        """describe: the HTML of the card beside a point, for [gallery key, point]."""
+    # Gradio marks the function as one that the page may call, which a bound method does not allow.
+    def described(asked: Any) -> str:
+        return describe(asked)
 
-        # Gradio marks the function as one that the page may call, which a bound method does not allow.
-        def described(asked: Any) -> str:
-            return describe(asked)
-
-        maps = {side: _MAP.format(side=side) for side in ("left", "right")}
-        super().__init__(
-            html_template=_TEMPLATE.format(plotly="gradio_api/file=" + quote(str(plotly_file())), **maps),
-            js_on_load=SCRIPT.read_text("utf-8"),
-            server_functions=[described],
-            apply_default_css=False,
-            colours=colours,
-            marks=marks,
-            **others,
-        )
-
-    def postprocess(self, value: Any) -> Any:
-        """Plain values, not the text that HTML has."""
-        return value
+    maps = {side: _MAP.format(side=side) for side in ("left", "right")}
+    return gr.HTML(
+        html_template=_TEMPLATE.format(plotly="gradio_api/file=" + quote(str(plotly_file())), **maps),
+        js_on_load=SCRIPT.read_text("utf-8"),
+        server_functions=[described],
+        apply_default_css=False,
+        elem_id=elem_id,
+        colours=None,
+        marks=None,
+    )
 
 
 def plotly_file() -> Path:

@@ -10,7 +10,7 @@ import gradio as gr
 from demos.context import Context, Unavailable
 from demos.maps.maps import Maps
 from demos.maps.view import View, find_point, settings_of
-from demos.pieces import note, visible
+from demos.pieces import note
 from demos.retrieval.query import MINE, picture_book
 from demos.retrieval.uploads import read_uploads
 from demos.selection import PICTURE_BOOK, Selection
@@ -53,20 +53,6 @@ class Desk:
     def show_own(self, choice: str) -> Any:
         """Shows where one's own pictures are added."""
         return gr.update(visible=choice == MINE)
-
-    def open_folder(self, folder: str | None, selection: Selection) -> list[Any]:
-        """Opens a gallery of this machine as the visitor's own: the selection, and a report."""
-        if not (folder or "").strip():
-            return [selection, ""]
-        try:
-            key = self.context.open_stored(folder.strip())
-            gallery = self.context.gallery(key)
-        except Unavailable as error:
-            return [selection, note(str(error))]
-        left_out = f" {visible(gallery.skipped[0])}" if gallery.skipped else ""
-        more = f" (and {len(gallery.skipped) - 1:,} more)" if len(gallery.skipped) > 1 else ""
-        report = f'<p class="report" role="status">{len(gallery):,} pictures are open.{left_out}{more}</p>'
-        return [selection.changed(own=key), report]
 
     def pick(self, view: View, event: gr.EventData) -> list[Any]:
         """A point that is clicked takes the place of what was placed."""

@@ -9,13 +9,13 @@ import gradio as gr
 
 from demos.context import Context
 from demos.doors import RETRIEVAL, Doors
-from demos.maps.component import LinkedMaps, plotly_file
+from demos.maps.component import linked_maps, plotly_file
 from demos.maps.desk import Desk
 from demos.maps.exports import FORMS
 from demos.maps.maps import METHODS, Maps
 from demos.maps.sheets import KEY
 from demos.maps.view import OTHER, SAME, View
-from demos.pickers import model_picker
+from demos.pickers import folder_box, model_picker
 from demos.retrieval.choices import Choices
 from demos.retrieval.query import MINE
 from demos.selection import PICTURE_BOOK
@@ -73,12 +73,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                 height=150,
                 elem_id="maps-own-files",
             )
-            folder = gr.Textbox(
-                label="Or the folder of a gallery that python -m longclip index made on this machine",
-                placeholder="/data/galleries/birds",
-                visible=not context.public,
-                elem_id="maps-folder",
-            )
+            folder = folder_box(context, "maps-folder", visible=True)
             report = gr.HTML()
         with gr.Accordion("Metric, neighbours and seed", open=False, elem_classes="more"), gr.Row():
             metric = gr.Dropdown(list(METRICS), value=fresh.settings.metric, label="Metric")
@@ -89,7 +84,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             stop = gr.Button("Stop", elem_id="stop-maps", elem_classes="quiet-button", size="sm", visible=False)
         status = gr.HTML(elem_id="maps-status")
     with gr.Column(elem_classes="sheet", elem_id="maps"):
-        linked = LinkedMaps(maps.describe, elem_id="linked-maps")
+        linked = linked_maps(maps.describe, "linked-maps")
         gr.HTML(KEY)
         figures = gr.HTML(elem_id="maps-figures")
         with gr.Row(elem_classes="chips"):
@@ -140,15 +135,12 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     working = {"concurrency_id": "maps", "concurrency_limit": 4, **private}
     form = [*pickers, gallery, method, metric, near, seed]
     drawn, marked = [status, linked, figures, changed, stop], [about, *columns, linked]
-    doors, runs = Doors(order), []
+    choices, doors, runs = Choices(context), Doors(order), []
 
     def draw_on(event: Any) -> None:
         """Draws the maps after an event that has settled the view, and marks on them what is chosen."""
-        for work, inputs, outputs in ((maps.sketch, view, drawn), (maps.mark, view, marked)) + (
-            (maps.finish, view, drawn),
-            (maps.mark, view, marked),
-        ):
-            event = event.then(work, inputs, outputs, **working)
+        for work, outputs in ((maps.sketch, drawn), (maps.mark, marked), (maps.finish, drawn), (maps.mark, marked)):
+            event = event.then(work, view, outputs, **working)
             runs.append(event)
 
     def mark_on(event: Any) -> None:
@@ -161,12 +153,11 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     draw_on(gr.on([go.click, method.input], desk.settle, [selection, view, *form], [view, selection], **private))
     gallery.input(desk.show_own, gallery, own, **private)
     draw_on(gallery.input(desk.settle, [selection, view, *form], [view, selection], **private))
-    choices = Choices(context)
     added = gr.on(
         [own_files.upload, own_files.clear], choices.take_gallery, [own_files, selection], [selection, report], **private
     )
     draw_on(added.then(desk.settle, [selection, view, *form], [view, selection], **private))
-    named = folder.submit(desk.open_folder, [folder, selection], [selection, report], **private)
+    named = folder.submit(choices.take_folder, [folder, selection], [selection, report], **private)
     draw_on(named.then(desk.settle, [selection, view, *form], [view, selection], **private))
     stop.click(maps.stop, None, [status, stop], cancels=runs, **private)
 

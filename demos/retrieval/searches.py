@@ -11,6 +11,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from demos.context import Context, Unavailable
+from demos.doors import Doors
 from demos.pieces import note
 from demos.retrieval import panels
 from demos.retrieval.cards import Results, is_waiting, notice, ranked_cards, waiting
@@ -18,7 +19,8 @@ from demos.retrieval.figures import rank_figure
 from demos.retrieval.query import find_problem, longest_caption, picture_book, settle
 from demos.retrieval.ranking import Point, Ranking, look_alikes, rank_by_sentences, rank_gallery, right_row, write_csv
 from demos.retrieval.reading import reading
-from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.retrieval.sums import has_own_picture
+from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
 from demos.turns import Turns
 from longclip.registry import ModelSpec
 
@@ -32,6 +34,7 @@ class Searches:
     """Handlers that search. Each takes plain values and returns what its outputs show; none raises on a visitor's input."""
 
     context: Context
+    doors: Doors | None = None
     _turns: Turns = field(default_factory=Turns)
 
     def search(
@@ -85,7 +88,7 @@ class Searches:
         if not any(points for _, _, points in curves):
             hint = "Drawn as soon as a caption and its right answer are known: pick a scene, or click one of your pictures."
             return [f'<p class="hint">{hint}</p>', gr.update(value=None, visible=False)]
-        what = "picture" if selection.search == TO_PICTURES else "caption"
+        what = "caption" if selection.search == TO_CAPTIONS else "picture"
         figure = rank_figure(curves, len(self.context.gallery(selection.gallery)), what)
         return ["", gr.update(value=figure, visible=True)]
 
@@ -141,11 +144,12 @@ class Searches:
             yield waiting(title, done, total, verb)
         if not self.context.ready(name):
             return
-        what = "pictures" if selection.search == TO_PICTURES else "captions"
+        what = "captions" if selection.search == TO_CAPTIONS else "pictures"
         for done, total in self.context.embedding(what, selection.gallery, name):
             yield waiting(title, done, total, f"Reading all {what} with")
-        query = selection.upload if selection.search == TO_CAPTIONS else None
-        for done, total in self.context.embedding("pictures", query or selection.gallery, name) if what == "captions" else ():
+        with_own = selection.search == BY_SUM and has_own_picture(self.context, selection)
+        queries = [selection.upload or selection.gallery] if what == "captions" or with_own else []
+        for done, total in (step for query in queries for step in self.context.embedding("pictures", query, name)):
             yield waiting(title, done, total, "Reading the picture with")
 
     def _answer(self, selection: Selection, name: str) -> Ranking | str:
@@ -166,7 +170,8 @@ class Searches:
 
     def _columns(self, selection: Selection, answers: list[Ranking | str]) -> list[str]:
         gallery, right = self.context.gallery(selection.gallery), right_row(self.context, selection)
-        results = Results(gallery, selection.search, right, look_alikes(gallery, right))
+        ways = self.doors.hits() if self.doors else ()
+        results = Results(gallery, selection.search, right, look_alikes(gallery, right), ways)
         titles = [self._spec(name).title for name in selection.models]
         columns = []
         for answer, other, title in zip(answers, reversed(answers), reversed(titles), strict=True):
