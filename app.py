@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
-from threading import Thread, get_native_id
+from threading import Thread
 
 # Before Gradio is imported: no request leaves the machine but for a model the visitor asks for.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -47,7 +46,7 @@ MAX_FILE = "20mb"
 CLEANING = (1800, 7200)
 # Seconds after which the captions are read too: some seconds of work that the first visitor's page should not share with.
 CAPTIONS_AFTER = 15.0
-# And after which the maps' compiler is warmed up: a minute of a core, which all other work goes before.
+# And after which the maps' compiler is warmed up: a minute of a core. (Not at a lower priority: it may hold Python's lock.)
 COMPILER_AFTER = 60.0
 
 
@@ -107,8 +106,6 @@ def warm(context: Context) -> None:
     except Unavailable as error:
         print(f"not ready: {error}")
     time.sleep(COMPILER_AFTER)
-    with suppress(AttributeError, OSError):  # of one thread alone: Linux
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), 19)
     warm_up()
 
 

@@ -99,7 +99,7 @@ function wire(side, number, Plotly) {
   side.plot.on('plotly_afterplot', () => drawMarksOf(number));
   // The page scrolls on over a map that nobody touched.
   let touched = false;
-  side.plot.addEventListener('pointerdown', () => { touched = true; });
+  side.plot.addEventListener('pointerdown', () => { touched = true; leave(); });
   side.figure.addEventListener('pointerleave', () => { touched = false; leave(); });
   side.plot.addEventListener('wheel', (event) => {
     if (!touched && !event.ctrlKey) event.stopPropagation();
