@@ -13,13 +13,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from demos import attribution, evaluation, finetuning, retrieval
+from demos import attribution, evaluation, finetuning, maps, retrieval
 from demos.context import Context, Unavailable
 from demos.selection import PICTURE_BOOK, Selection
+from longclip.projection import warm_up
 from longclip.registry import assets
 
 # Fine-tuning last: it adds a visitor's own models to the pickers of the tabs before it.
-TABS = (retrieval, attribution, evaluation, finetuning)
+TABS = (retrieval, attribution, maps, evaluation, finetuning)
 STYLE = Path(__file__).parent / "assets" / "style.css"
 HEADER = """
 <header><h1>longclip</h1><p><b>CLIP stops reading after 77 tokens, Long-CLIP goes on to 248.</b>
@@ -45,6 +46,8 @@ MAX_FILE = "20mb"
 CLEANING = (1800, 7200)
 # Seconds after which the rest is made ready: some seconds of work that the first visitor's page should not share with.
 REST_AFTER = 15.0
+# And after which the maps' compiler is warmed up: a minute of a core. (Not at a lower priority: it may hold Python's lock.)
+COMPILER_AFTER = 60.0
 
 
 def build(context: Context) -> gr.Blocks:
@@ -102,6 +105,8 @@ def warm(context: Context) -> None:
             context.embedded("captions", PICTURE_BOOK, name)
     except Unavailable as error:
         print(f"not ready: {error}")
+    time.sleep(COMPILER_AFTER)
+    warm_up()
 
 
 def main(arguments: list[str] | None = None) -> None:

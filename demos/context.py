@@ -16,6 +16,8 @@ import numpy as np
 
 from demos.jobs import Jobs, Note
 from demos.selection import PICTURE_BOOK
+from demos.stored import PREFIX as STORED
+from demos.stored import StoredGalleries
 from demos.trained import PREFIX, TrainedModels
 from longclip.gallery import Gallery, GalleryError
 from longclip.generation.specs import EMBEDDED
@@ -37,6 +39,8 @@ KEEP_SECONDS, KEEP_SETS = 3600.0, 40
 KEEP_MODELS = 3
 # And of the diffusion pipelines, which are larger.
 KEEP_PIPELINES = 1
+# Results of a tab's own work of one kind.
+KEEP_WORKS = 8
 # Captions a model reads in one go, and the seconds after which it goes on: a search that waits for it gets its turn between.
 BATCH, PAUSE = 32, 0.003
 # Errors whose message is a sentence for people.
@@ -69,6 +73,7 @@ class Context:
         self.fine_tune = not public if fine_tune is None else fine_tune
         self.models: dict[str, ModelSpec] = {spec.name: spec for spec in available()}
         self.trained = TrainedModels()
+        self._stored = StoredGalleries()
         self._jobs = Jobs()
         self._kept: dict[str, Kept] = {}
         self._book: Gallery | None = None
@@ -133,7 +138,12 @@ class Context:
         return self._result(("detector", EMBEDDED), lambda note: _read_detector())
 
     def gallery(self, key: str) -> Gallery:
-        """A gallery by key: `PICTURE_BOOK`, or one that was kept. Raises Unavailable for one that is gone."""
+        """A gallery by key: `PICTURE_BOOK`, one that was kept, or one on disk. Raises Unavailable for one that is gone."""
+        if key.startswith(STORED):
+            try:
+                return self._stored.gallery(key)
+            except GalleryError as error:
+                raise Unavailable(str(error)) from error
         with self._lock:
             if key == PICTURE_BOOK:
                 if self._book is None:
@@ -153,6 +163,15 @@ class Context:
             self._drop_galleries()
         return key
 
+    def open_stored(self, folder: str) -> str:
+        """Opens a gallery that `python -m longclip index` made on this machine: its key. Raises Unavailable."""
+        if self.public:
+            raise Unavailable("Folders of this machine are not open to a public page.")
+        try:
+            return self._stored.open(folder)
+        except (*SPOKEN, OSError) as error:
+            raise Unavailable(f"{error}.".replace("..", ".")) from error
+
     def embedding(self, what: str, key: str, name: str) -> Iterator[tuple[int, int]]:
         """Embeds the "pictures" or the "captions" of a gallery with a model that is in memory: yields (done, all)."""
         yield from self._jobs.follow((what, key, name), lambda note: self._embed(what, key, name, note))
@@ -160,6 +179,24 @@ class Context:
     def embedded(self, what: str, key: str, name: str) -> np.ndarray:
         """Embeddings of the "pictures" or the "captions" of a gallery, float32 [n, dim], unit rows. Raises Unavailable."""
         return self._result((what, key, name), lambda note: self._embed(what, key, name, note))
+
+    def working(self, key: tuple[str, ...], work: Callable[[Note], Any]) -> Iterator[tuple[int, int]]:
+        """Does a tab's own work: yields (done, all). Of the same kind, ``key[0]``, the latest results are kept.
+
+        The key names the gallery and the models that the work is of: it goes when they go.
+        """
+        yield from self._jobs.follow(key, work)
+        self._drop_works(key[0])
+
+    def worked(self, key: tuple[str, ...], work: Callable[[Note], Any]) -> Any:
+        """What that work returned. Raises Unavailable."""
+        found = self._result(key, work)
+        self._drop_works(key[0])
+        return found
+
+    def has_worked(self, key: tuple[str, ...]) -> bool:
+        """Whether that work is done."""
+        return self._jobs.ready(key)
 
     def drop_trained(self) -> None:
         """Lets go of trained models that nobody uses any more, and of what was computed with them."""
@@ -195,6 +232,8 @@ class Context:
 
     def _embed(self, what: str, key: str, name: str, note: Note) -> np.ndarray:
         gallery, encoder = self.gallery(key), self.encoder(name)
+        if key.startswith(STORED):
+            self._stored.adopt(key, encoder)
 
         def give_way(done: int, total: int) -> None:
             note(done, total)
@@ -211,6 +250,11 @@ class Context:
         foreign = [name for name in loaded if self.ready(name) and name not in embedded]
         for name in foreign[: max(0, len(foreign) - KEEP_MODELS)]:
             self._jobs.forget(("model", name))
+
+    def _drop_works(self, kind: str) -> None:
+        alike = [key for key in self._jobs.names() if key[0] == kind]
+        for key in alike[:-KEEP_WORKS]:
+            self._jobs.forget(key)
 
     def _drop_galleries(self) -> None:
         now = time.monotonic()

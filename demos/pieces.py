@@ -28,12 +28,13 @@ def note(sentence: str) -> str:
     return f'<p class="notice" role="alert">{visible(sentence)}</p>' if sentence else ""
 
 
-def progress(text: str, done: float, seconds: float | None = None) -> str:
+def progress(text: str, done: float | None, seconds: float | None = None) -> str:
     """What is being done, how much of all is (0 to 1), and the seconds it still takes, where known."""
+    bar = 'class="unknown"' if done is None else f'style="width:{100 * done:.1f}%"'
     left = f"{spell_time(seconds)} left" if seconds is not None else ""
     return (
         f'<div class="measuring"><p role="status"><b>{visible(text)} …</b><span>{left}</span></p>'
-        f'<div class="meter busy"><i style="width:{100 * done:.1f}%"></i></div></div>'
+        f'<div class="meter busy"><i {bar}></i></div></div>'
     )
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from longclip.registry import HUB_PREFIX, available
 
-TO_PICTURES, TO_CAPTIONS = "pictures", "captions"
+TO_PICTURES, TO_CAPTIONS, BY_SUM = "pictures", "captions", "sum"
 PICTURE_BOOK = "picturebook"
 # An address longer than about 2,000 characters is cut by some programs that pass it on.
 LONGEST_IN_ADDRESS = 1500
@@ -24,7 +24,8 @@ class Selection:
     """One visitor's choice: two models, a gallery, the picture that answers the caption, and the caption.
 
     `gallery`, `own` (the visitor's own pictures) and `upload` (one picture of the visitor's, used as query) are keys of
-    `demos.context.Context`. `search` says what is looked for: `TO_PICTURES` by the caption, or `TO_CAPTIONS` by the picture.
+    `demos.context.Context`. `search` says what is looked for: `TO_PICTURES` by the caption, `TO_CAPTIONS` by the
+    picture, or pictures `BY_SUM` of weighted terms.
     """
 
     left: str = "picturebook-clip"
@@ -70,5 +71,5 @@ class Selection:
             right=right if right in models else fresh.right,
             picture=query.get("picture") or None,
             caption=caption if len(caption) <= LONGEST_IN_ADDRESS else "",
-            search=search if search in (TO_PICTURES, TO_CAPTIONS) else TO_PICTURES,
+            search=search if search in (TO_PICTURES, TO_CAPTIONS, BY_SUM) else TO_PICTURES,
         )

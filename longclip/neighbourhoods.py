@@ -22,14 +22,14 @@ def neighbours(vectors: np.ndarray, k: int, rows: np.ndarray | None = None) -> n
     return found[~itself].reshape(len(rows), k)
 
 
-def neighbourhood_overlap(first: np.ndarray, second: np.ndarray, k: int = 15) -> np.ndarray:
-    """For each item the share of its `k` nearest by one model that are among them by the other: float64 [n], 0 to 1.
+def neighbourhood_overlap(first: np.ndarray, second: np.ndarray, k: int = 15, rows: np.ndarray | None = None) -> np.ndarray:
+    """For each item, or some `rows`, the share of its `k` nearest by one model that are so by the other: float64 [n], 0 to 1.
 
     In the full spaces, unit rows [n, dim_1] and [n, dim_2] of the same items; not in a plane, which shows either only in part.
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} and {len(second)} vectors; wanted the same items by both models")
-    one, other = neighbours(first, k), neighbours(second, k)
+    one, other = neighbours(first, k, rows), neighbours(second, k, rows)
     return np.array([len(np.intersect1d(a, b, assume_unique=True)) for a, b in zip(one, other, strict=True)]) / k
 
 

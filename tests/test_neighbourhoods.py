@@ -34,6 +34,7 @@ def test_overlap_equals_sets():
     first, second = clusters(70, seed=1)[0], unit(np.random.default_rng(2).standard_normal((70, 5)))
     expected = [len(set(a) & set(b)) / 7 for a, b in zip(neighbours(first, 7), neighbours(second, 7), strict=True)]
     assert np.allclose(neighbourhood_overlap(first, second, 7), expected) and 0 < np.mean(expected) < 0.5
+    assert np.allclose(neighbourhood_overlap(first, second, 7, rows=np.array([3, 60])), [expected[3], expected[60]])
 
 
 @pytest.mark.parametrize("k", [3, 15])

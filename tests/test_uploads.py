@@ -10,7 +10,8 @@ from forms import form, found
 from pictures import hollow_png, picture_file
 from PIL import Image
 
-from demos.retrieval import cards, panels, uploads
+from demos.pictures import THUMBNAIL
+from demos.retrieval import panels, uploads
 from demos.retrieval.query import MINE
 from demos.selection import TO_CAPTIONS, Selection
 
@@ -35,7 +36,7 @@ def test_pictures_of_every_kind_are_read(tmp_path, book):
     assert gallery.open(3).size == (128, 256), "turned as its EXIF data say"
     assert min(gallery.open(6).size) == uploads.KEPT_SIDE
     assert gallery.open(2).getpixel((5, 5))[0] == pytest.approx(156, abs=2)
-    assert all(fields[cards.THUMBNAIL].startswith("data:image/webp;base64,") for fields in gallery.metadata)
+    assert all(fields[THUMBNAIL].startswith("data:image/webp;base64,") for fields in gallery.metadata)
 
 
 def test_files_that_are_no_pictures_are_named(tmp_path, book):

@@ -5,43 +5,34 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from html import escape
-from urllib.parse import quote
 
+from demos.doors import TITLES
+from demos.pictures import picture_tag
 from demos.pieces import visible
 from demos.retrieval.ranking import Ranking
-from demos.selection import TO_PICTURES
+from demos.selection import TO_CAPTIONS
 from longclip.gallery import Gallery
 
 # Cards shown of each ranking; the right answer is added where it stands further down.
 SHOWN = 12
-# Field of a gallery's row that holds a small copy of the picture as a data URI.
-THUMBNAIL = "thumbnail"
-
-
-def picture_source(gallery: Gallery, row: int) -> str:
-    """Where the browser finds a picture: the copy in its metadata, or a file this app serves."""
-    return gallery.metadata[row].get(THUMBNAIL) or "gradio_api/file=" + quote(str(gallery.pictures[row]))
-
-
-def picture_tag(gallery: Gallery, row: int) -> str:
-    """The picture with its short caption (or its name) as the alternative text."""
-    alt = visible(gallery.short_captions[row] or gallery.ids[row])
-    source = escape(picture_source(gallery, row))
-    return f'<img src="{source}" alt="{alt}" width="256" height="256" loading="lazy" decoding="async">'
 
 
 @dataclass(frozen=True)
 class Results:
-    """What the cards of both models share: the gallery, what is searched in it, the right row and those that look alike."""
+    """What the cards of both models share.
+
+    The gallery, what is searched in it, the right row and those that look alike, and the tabs that a hit can be taken to.
+    """
 
     gallery: Gallery
     search: str
     right: int | None
     alike: frozenset[int]
+    doors: tuple[str, ...] = ()
 
     @property
     def noun(self) -> str:
-        return "picture" if self.search == TO_PICTURES else "caption"
+        return "caption" if self.search == TO_CAPTIONS else "picture"
 
 
 def ranked_cards(results: Results, ranking: Ranking, other: Ranking | None, other_title: str) -> str:
@@ -76,12 +67,22 @@ def _card(results: Results, row: int, ranking: Ranking, other: Ranking | None, o
         kind, tag = "alike", "look-alike"
     label = ", ".join(part for part in (f"Rank {rank:,}, cosine {score:.3f}", spoken, tag) if part)
     shot = f'<span class="shot">{picture_tag(gallery, row)}<span class="rank">{rank:,}</span></span>'
-    words = f'<span class="words">{visible(gallery.captions[row])}</span>' if results.search != TO_PICTURES else ""
+    words = f'<span class="words">{visible(gallery.captions[row])}</span>' if results.search == TO_CAPTIONS else ""
     return (
         f'<li><button type="button" class="card {kind} {step}" data-pick="{visible(gallery.ids[row])}" title="{escape(label)}">'
         f'{shot}{words}<span class="facts"><span class="score">{score:.3f}</span>{change}</span>'
-        f"{f'<span class=tag>{tag}</span>' if tag else ''}</button></li>"
+        f"{f'<span class=tag>{tag}</span>' if tag else ''}</button>{_ways(results, row)}</li>"
     )
+
+
+def _ways(results: Results, row: int) -> str:
+    """Where to go on with a hit: more of its kind, and other tabs."""
+    name = visible(results.gallery.ids[row])
+    ways = [f'<button type="button" data-like="{name}" title="More pictures like this one">more</button>']
+    for door in results.doors:
+        word, place = TITLES[door]
+        ways.append(f'<button type="button" data-door="{door}" data-name="{name}" title="Open in {place}">{word}</button>')
+    return f'<span class="ways">{"".join(ways)}</span>'
 
 
 def _change(rank: int, there: int, other_title: str) -> tuple[str, str, str]:

@@ -14,8 +14,9 @@ from demos.pieces import model_terms, note
 from demos.retrieval import panels
 from demos.retrieval.cards import grid
 from demos.retrieval.query import MINE, picture_book, settle
+from demos.retrieval.sums import like
 from demos.retrieval.uploads import MOST, MOST_PUBLIC, read_uploads
-from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
 from longclip.gallery import Gallery, GalleryError
 from longclip.registry import HUB_PREFIX
 
@@ -73,6 +74,38 @@ class Choices:
             return _fields(selection.changed(picture=gallery.ids[row]))
         return self._take(selection, gallery, row)
 
+    def pick_like(self, selection: Selection, event: gr.EventData) -> list[Any]:
+        """Takes a card's picture as the query for more like it."""
+        name = str(event._data.get("pick"))
+        return _fields(selection.changed(search=BY_SUM, caption=like(name), picture=None))
+
+    def carry(self, selection: Selection, event: gr.EventData) -> list[Any]:
+        """The selection with a card's picture and its caption, and the tab to open."""
+        try:
+            gallery = self.context.gallery(selection.gallery)
+            row = gallery.index(str(event._data.get("pick")))
+        except (Unavailable, GalleryError):
+            return [selection, ""]
+        caption = gallery.captions[row] or selection.caption
+        carried = selection.changed(picture=gallery.ids[row], caption=caption, search=TO_PICTURES)
+        return [carried, str(event._data.get("door"))]
+
+    def arrive(self, selection: Selection, choice: str, times: int) -> list[Any]:
+        """The form as the tab is opened, and one time more where another tab has brought a gallery to be searched."""
+        if choice == MINE or not selection.own or selection.gallery != selection.own:
+            return [*_skipped(), times]
+        return [*_fields(selection.changed(search=TO_PICTURES)), times + 1]
+
+    def take_folder(self, folder: str | None, selection: Selection) -> list[Any]:
+        """Opens a gallery in a folder of this machine as the visitor's own: the selection, and a report."""
+        if not (folder or "").strip():
+            return [selection, ""]
+        try:
+            key = self.context.open_stored(folder.strip())
+            return [selection.changed(own=key, picture=None), panels.upload_report(self.context.gallery(key))]
+        except Unavailable as error:
+            return [selection, note(str(error))]
+
     def forget_picture(self, selection: Selection) -> list[Any]:
         """Forgets the right answer; in the picture book also the caption, by which it would be known again."""
         own = selection.gallery != PICTURE_BOOK
@@ -116,12 +149,17 @@ class Choices:
         return _fields(selection.changed(gallery=PICTURE_BOOK, picture=book.ids[row], caption=caption, upload=None))
 
 
-def show_inputs(search: str, choice: str) -> list[Any]:
+def show_inputs(public: bool, search: str, choice: str) -> list[Any]:
     """Which inputs belong to a kind of search: the choice of gallery, a picture as query, the visitor's own, the scenes."""
-    own = choice == MINE and search == TO_PICTURES
-    return [gr.update(visible=shown) for shown in (search == TO_PICTURES, search == TO_CAPTIONS, own, not own)]
+    to_pictures = search != TO_CAPTIONS
+    own = choice == MINE and to_pictures
+    return [gr.update(visible=shown) for shown in (to_pictures, search != TO_PICTURES, own, not own, own and not public)]
+
+
+def _skipped() -> list[Any]:
+    return [gr.skip()] * 5
 
 
 def _fields(selection: Selection) -> list[Any]:
-    choice = PICTURE_BOOK if selection.gallery == PICTURE_BOOK or selection.search != TO_PICTURES else MINE
+    choice = PICTURE_BOOK if selection.gallery == PICTURE_BOOK or selection.search == TO_CAPTIONS else MINE
     return [selection, selection.caption, selection.search, choice, gr.skip() if selection.upload else None]

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from html import escape
 
+from demos.pictures import picture_tag
 from demos.pieces import visible
-from demos.retrieval.cards import picture_tag
-from demos.selection import TO_PICTURES, Selection
+from demos.selection import BY_SUM, TO_CAPTIONS, TO_PICTURES, Selection
 from longclip.gallery import Gallery
 
+_HINTS = {
+    TO_PICTURES: "Not known for this caption. Pick a scene, or mark one of your pictures, to see where the right one ranks.",
+    TO_CAPTIONS: "Pick a picture below, press Surprise me, or add one of your own.",
+    BY_SUM: "Write, say, <code>2:a red boat + 0.5:like:000012.webp - snow</code>: texts, and pictures of the gallery by their "
+    "names. <code>photo.jpg</code> stands for the picture that you add below.",
+}
 CURVE_HEADING = (
     "<h2>How much of the caption does each model need?</h2>"
     "<p>The caption is cut after its first sentence, its second, and so on; each time, where does the right answer rank?</p>"
@@ -29,15 +35,12 @@ _NAMED = 5
 
 def answer_panel(selection: Selection, gallery: Gallery, row: int | None, address: str) -> str:
     """The right picture of a caption, or the picture that is searched with, and the link to this page."""
-    to_pictures = selection.search == TO_PICTURES
+    to_pictures = selection.search != TO_CAPTIONS
     heading = "The right picture" if to_pictures else "You search with"
+    if selection.search == BY_SUM:
+        heading, row = "Terms and their weights", None
     if row is None:
-        hint = (
-            "Not known for this caption. Pick a scene, or mark one of your pictures, to see where the right one ranks."
-            if to_pictures
-            else "Pick a picture below, press Surprise me, or add one of your own."
-        )
-        body, clear = f'<p class="hint">{hint}</p>', ""
+        body, clear = f'<p class="hint">{_HINTS[selection.search]}</p>', ""
     else:
         body, clear = picture_tag(gallery, row), _CLEAR if to_pictures else ""
     return (

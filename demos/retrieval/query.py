@@ -6,7 +6,8 @@ import re
 
 from demos.context import Context, Unavailable
 from demos.retrieval.ranking import right_row
-from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.retrieval.sums import find_sum_problem
+from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
 from longclip.gallery import Gallery
 
 # The choice of gallery that stands for the visitor's own pictures.
@@ -24,10 +25,12 @@ def settle(
 
     That is the picture whose caption it is to the letter; else the one chosen before, while the caption still resembles its.
     """
-    own = choice == MINE and search == TO_PICTURES
+    own = choice == MINE and search != TO_CAPTIONS
     gallery = (selection.own or "") if own else PICTURE_BOOK
     left, right = ((name or "").strip() for name in (left, right))
     settled = selection.changed(left=left, right=right, search=search, caption=caption or "", gallery=gallery)
+    if search == BY_SUM:
+        return settled.changed(picture=None)
     if search == TO_CAPTIONS or own:
         return settled
     book = picture_book(context)
@@ -42,16 +45,20 @@ def find_problem(context: Context, selection: Selection) -> str | None:
     """Why there is nothing to search, as a sentence; None where there is."""
     longest = longest_caption(context)
     try:
-        if selection.search == TO_PICTURES and not selection.caption.strip():
+        if selection.search != TO_CAPTIONS and not selection.caption.strip():
             return "Write a caption first, or start from one of the examples."
         if len(selection.caption) > longest:
             return f"The caption has {len(selection.caption):,} characters; at most {longest:,} are read here."
         if not selection.gallery:
             return "Add some pictures of your own first."
         context.gallery(selection.gallery)
-        if selection.search == TO_CAPTIONS and selection.upload:
+        if selection.search != TO_PICTURES and selection.upload:
             context.gallery(selection.upload)
-        elif selection.search == TO_CAPTIONS and right_row(context, selection) is None:
+        if selection.search == BY_SUM:
+            return find_sum_problem(context, selection)
+        if selection.search == TO_CAPTIONS and selection.upload:
+            return None
+        if selection.search == TO_CAPTIONS and right_row(context, selection) is None:
             return "Pick a picture first, or add one of your own."
     except Unavailable as error:
         return str(error)

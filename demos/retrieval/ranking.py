@@ -12,7 +12,8 @@ import numpy as np
 
 from demos.context import Context, Unavailable
 from demos.pieces import table_cell
-from demos.selection import TO_PICTURES, Selection
+from demos.retrieval.sums import embed_sum
+from demos.selection import BY_SUM, TO_CAPTIONS, TO_PICTURES, Selection
 from longclip.gallery import Gallery, GalleryError
 from longclip.retrieval import ranks
 from longclip.sentences import split_sentences
@@ -60,7 +61,7 @@ def rank_gallery(context: Context, selection: Selection, model: str) -> Ranking:
 
 def right_row(context: Context, selection: Selection) -> int | None:
     """The row of the gallery that answers the query, where that is known."""
-    if selection.picture is None or (selection.search != TO_PICTURES and selection.upload):
+    if selection.picture is None or (selection.search == TO_CAPTIONS and selection.upload) or selection.search == BY_SUM:
         return None
     try:
         return context.gallery(selection.gallery).index(selection.picture)
@@ -118,6 +119,8 @@ def write_csv(gallery: Gallery, rankings: Sequence[Ranking | None], right: int |
 def _query(context: Context, selection: Selection, model: str) -> np.ndarray:
     """The query's embedding [dim]."""
     encoder: Encoder = context.encoder(model)
+    if selection.search == BY_SUM:
+        return embed_sum(context, selection, model)
     if selection.search == TO_PICTURES:
         return encoder.encode_text([selection.caption])[0]
     if selection.upload:
@@ -129,7 +132,7 @@ def _query(context: Context, selection: Selection, model: str) -> np.ndarray:
 
 
 def _items(context: Context, selection: Selection, model: str) -> np.ndarray:
-    what = "pictures" if selection.search == TO_PICTURES else "captions"
+    what = "captions" if selection.search == TO_CAPTIONS else "pictures"
     return context.embedded(what, selection.gallery, model)
 
 

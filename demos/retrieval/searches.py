@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any
 
 import gradio as gr
@@ -13,6 +11,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from demos.context import Context, Unavailable
+from demos.doors import Doors
 from demos.pieces import note
 from demos.retrieval import panels
 from demos.retrieval.cards import Results, is_waiting, notice, ranked_cards, waiting
@@ -20,12 +19,12 @@ from demos.retrieval.figures import rank_figure
 from demos.retrieval.query import find_problem, longest_caption, picture_book, settle
 from demos.retrieval.ranking import Point, Ranking, look_alikes, rank_by_sentences, rank_gallery, right_row, write_csv
 from demos.retrieval.reading import reading
-from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.retrieval.sums import has_own_picture
+from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.turns import Turns
 from longclip.registry import ModelSpec
 
 TAB = "retrieval"
-# Visitors whose latest search is remembered.
-SESSIONS = 2000
 
 Update = Any
 
@@ -35,8 +34,8 @@ class Searches:
     """Handlers that search. Each takes plain values and returns what its outputs show; none raises on a visitor's input."""
 
     context: Context
-    _turns: OrderedDict[str, int] = field(default_factory=OrderedDict)
-    _lock: Any = field(default_factory=Lock)
+    doors: Doors | None = None
+    _turns: Turns = field(default_factory=Turns)
 
     def search(
         self,
@@ -50,14 +49,14 @@ class Searches:
     ) -> Iterator[list[Update]]:
         """Ranks the gallery with both models: yields while a model is on its way, and in the end once for both."""
         selection = settle(self.context, selection, caption, left, right, search, choice)
-        turn = self._begin(request)
+        turn = self._turns.begin(request)
         if problem := find_problem(self.context, selection):
             yield self._found(selection, note(problem), ["", ""])
             return
         pending: dict[int, Iterator[str]] = {side: self._prepare(selection, name) for side, name in enumerate(selection.models)}
         answers: list[Ranking | str] = ["", ""]
         try:
-            while pending and self._is_current(turn):
+            while pending and self._turns.is_current(turn):
                 before = list(answers)
                 for side in list(pending):
                     try:
@@ -70,7 +69,7 @@ class Searches:
         finally:
             for preparation in pending.values():
                 preparation.close()
-        if self._is_current(turn):
+        if self._turns.is_current(turn):
             yield self._found(selection, "", self._columns(selection, answers))
 
     def stop(self, left: str, right: str) -> list[Update]:
@@ -89,7 +88,7 @@ class Searches:
         if not any(points for _, _, points in curves):
             hint = "Drawn as soon as a caption and its right answer are known: pick a scene, or click one of your pictures."
             return [f'<p class="hint">{hint}</p>', gr.update(value=None, visible=False)]
-        what = "picture" if selection.search == TO_PICTURES else "caption"
+        what = "caption" if selection.search == TO_CAPTIONS else "picture"
         figure = rank_figure(curves, len(self.context.gallery(selection.gallery)), what)
         return ["", gr.update(value=figure, visible=True)]
 
@@ -145,11 +144,12 @@ class Searches:
             yield waiting(title, done, total, verb)
         if not self.context.ready(name):
             return
-        what = "pictures" if selection.search == TO_PICTURES else "captions"
+        what = "captions" if selection.search == TO_CAPTIONS else "pictures"
         for done, total in self.context.embedding(what, selection.gallery, name):
             yield waiting(title, done, total, f"Reading all {what} with")
-        query = selection.upload if selection.search == TO_CAPTIONS else None
-        for done, total in self.context.embedding("pictures", query or selection.gallery, name) if what == "captions" else ():
+        with_own = selection.search == BY_SUM and has_own_picture(self.context, selection)
+        queries = [selection.upload or selection.gallery] if what == "captions" or with_own else []
+        for done, total in (step for query in queries for step in self.context.embedding("pictures", query, name)):
             yield waiting(title, done, total, "Reading the picture with")
 
     def _answer(self, selection: Selection, name: str) -> Ranking | str:
@@ -170,7 +170,8 @@ class Searches:
 
     def _columns(self, selection: Selection, answers: list[Ranking | str]) -> list[str]:
         gallery, right = self.context.gallery(selection.gallery), right_row(self.context, selection)
-        results = Results(gallery, selection.search, right, look_alikes(gallery, right))
+        ways = self.doors.hits() if self.doors else ()
+        results = Results(gallery, selection.search, right, look_alikes(gallery, right), ways)
         titles = [self._spec(name).title for name in selection.models]
         columns = []
         for answer, other, title in zip(answers, reversed(answers), reversed(titles), strict=True):
@@ -207,17 +208,3 @@ class Searches:
         if self.context.ready(name):
             return self.context.encoder(name).spec
         return self.context.spec(name) or ModelSpec(name, name, "", None, "", "local")
-
-    def _begin(self, request: gr.Request | None) -> tuple[str, int]:
-        """A new search of a visitor, which makes that visitor's searches still under way stop."""
-        session = getattr(request, "session_hash", None) or ""
-        with self._lock:
-            turn = self._turns.pop(session, 0) + 1
-            self._turns[session] = turn
-            while len(self._turns) > SESSIONS:
-                self._turns.popitem(last=False)
-        return session, turn
-
-    def _is_current(self, turn: tuple[str, int]) -> bool:
-        session, number = turn
-        return not session or self._turns.get(session, number) == number

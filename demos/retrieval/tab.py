@@ -8,22 +8,25 @@ from typing import Any
 import gradio as gr
 
 from demos.context import Context
+from demos.doors import Doors
 from demos.examples import EVERY, EXAMPLES, KINDS
-from demos.pickers import model_picker
+from demos.pickers import folder_box, model_picker
 from demos.pieces import model_terms
 from demos.retrieval.choices import Choices, show_inputs
 from demos.retrieval.panels import CURVE_HEADING, KEY
 from demos.retrieval.query import MINE
 from demos.retrieval.searches import TAB, Searches
-from demos.selection import PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
 
 NAME, TITLE = TAB, "Long-text retrieval"
 
 # Buttons inside the HTML carry what they do as data; the listener sits outside of what is replaced.
 PICKS = """
 element.addEventListener('click', (event) => {
-  const button = event.target.closest('[data-pick], [data-clear], [data-copy]');
+  const button = event.target.closest('[data-pick], [data-clear], [data-copy], [data-like], [data-door]');
   if (!button) return;
+  if ('like' in button.dataset) return trigger('like', { pick: button.dataset.like });
+  if ('door' in button.dataset) return trigger('carry', { pick: button.dataset.name, door: button.dataset.door });
   if ('copy' in button.dataset) {
     navigator.clipboard?.writeText(location.href).then(() => { button.textContent = 'Link copied'; });
   } else {
@@ -60,10 +63,10 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     """Adds the tab's components to the block that is open, and its events to the page."""
     fresh = Selection()
     choices, searches = Choices(context), Searches(context)
-    with gr.Column(elem_id="query", elem_classes=["sheet"]):
+    with gr.Column(elem_id="query", elem_classes=["sheet"]) as query_sheet:
         with gr.Row(elem_classes="switches"):
             search = gr.Radio(
-                [("Text → pictures", TO_PICTURES), ("Picture → captions", TO_CAPTIONS)],
+                [("Text → pictures", TO_PICTURES), ("Picture → captions", TO_CAPTIONS), ("Weighted sum → pictures", BY_SUM)],
                 value=fresh.search,
                 label="Search",
                 show_label=False,
@@ -103,6 +106,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             visible=False,
             elem_id="own-files",
         )
+        folder = folder_box(context, "retrieval-folder")
         report, note = gr.HTML(), gr.HTML()
     sides: list[dict[str, Any]] = []
     with gr.Row(elem_classes="sides"):
@@ -130,6 +134,8 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         scenes = gr.HTML(js_on_load=PICKS)
 
     pickers, terms, read, ranked = ([side[part] for side in sides] for part in ("picker", "terms", "read", "ranked"))
+    doors = searches.doors = Doors(query_sheet)
+    arrived, door = gr.State(0), gr.State("")
     private = {"api_visibility": "private", "show_progress": "hidden"}
     form = [selection, caption, *pickers, search, gallery]
     found = [selection, answer, note, *read, *ranked, stop]
@@ -154,14 +160,25 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         picked = html.select(choices.pick, form, fields, **private)
         picked.then(None, js=TO_QUERY, **private)
         run_on(picked.then)
+    for html in ranked:
+        run_on(html.like(choices.pick_like, selection, fields, **private).then)
+        carried = html.carry(choices.carry, selection, [selection, door], **private)
+        carried.then(doors.open, door, doors.tabs(), **private)
+    doors.tab().select(choices.arrive, [selection, gallery, arrived], [*fields, arrived], **private)
+    run_on(arrived.change)
     run_on(answer.select(choices.forget_picture, selection, fields, **private).then)
     for picker, term in zip(pickers, terms, strict=True):
         run_on(picker.input(partial(model_terms, context), picker, term, **private).then)
+    run_on(folder.submit(choices.take_folder, [folder, selection], [selection, report], **private).then)
     query, own = [selection, report, query_file], [selection, report]
     for files, handler, outputs in ((query_file, choices.take_picture, query), (own_files, choices.take_gallery, own)):
         run_on(gr.on([files.upload, files.clear], handler, [files, selection], outputs, **private).then)
     gr.on(
-        [search.change, gallery.change], show_inputs, [search, gallery], [gallery, query_file, own_files, browser], **private
+        [search.change, gallery.change],
+        partial(show_inputs, context.public),
+        [search, gallery],
+        [gallery, query_file, own_files, browser, folder],
+        **private,
     )  # `change`, as Gradio fires no `input` for text that is pasted.
     caption.change(searches.read_caption, [caption, *pickers], read, trigger_mode="multiple", **private)
     stop.click(searches.stop, ranked, [*ranked, stop], cancels=runs, **private)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from demos.retrieval.cards import THUMBNAIL
+from demos.pictures import THUMBNAIL, encode_webp, small_copy
 from longclip.gallery import Gallery
 from longclip.images import ImageError, open_image
 
 MOST, MOST_PUBLIC = 200, 60
 # Pixels of the shorter side that are kept: more than any model here reads.
-KEPT_SIDE, SHOWN_SIDE = 512, 224
+KEPT_SIDE = 512
 # Of a picture longer than this many times its width, the middle is kept: models read the middle square of it.
 LONGEST_SHAPE = 8
 
@@ -37,8 +35,8 @@ def read_uploads(files: Sequence[str], most: int = MOST) -> Iterator[tuple[int, 
         except ImageError as error:
             skipped.append(str(error))
         else:
-            kept.append((Path(file).name, _encode(_shrink(picture), quality=95)))
-            thumbnails.append("data:image/webp;base64," + base64.b64encode(_encode(_thumbnail(picture), quality=80)).decode())
+            kept.append((Path(file).name, encode_webp(_shrink(picture), quality=95)))
+            thumbnails.append(small_copy(picture))
         if number < len(taken):
             yield number, len(taken), None
     if len(files) > most:
@@ -55,13 +53,3 @@ def _shrink(picture: Image.Image) -> Image.Image:
         picture = ImageOps.fit(picture, tuple(min(side, longest) for side in picture.size))
     factor = KEPT_SIDE / min(picture.size)
     return picture if factor >= 1 else ImageOps.scale(picture, factor, Image.Resampling.BICUBIC)
-
-
-def _thumbnail(picture: Image.Image) -> Image.Image:
-    return ImageOps.fit(picture, (SHOWN_SIDE, SHOWN_SIDE))
-
-
-def _encode(picture: Image.Image, quality: int) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "WEBP", quality=quality)
-    return file.getvalue()

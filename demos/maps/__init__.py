@@ -1,0 +1,5 @@
+"""The tab *Embedding maps*."""
+
+from .tab import NAME, TITLE, build
+
+__all__ = ["NAME", "TITLE", "build"]

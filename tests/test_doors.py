@@ -1,0 +1,38 @@
+"""Ways between tabs, and whose turn it is."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from demos.doors import Doors
+from demos.turns import SESSIONS, Turns
+
+
+def test_only_tabs_that_are_there_can_be_opened():
+    with gr.Blocks():
+        with gr.Tabs() as tabs:
+            with gr.Tab("Search", id="retrieval") as tab, gr.Column(), gr.Column() as column:
+                doors = Doors(column)
+                assert doors.names() == ["retrieval"], "those to come are not known yet"
+            with gr.Tab("Maps", id="maps"):
+                pass
+        alone = gr.Column()
+    assert doors.names() == ["retrieval", "maps"] and doors.hits() == ("maps",)
+    assert doors.tab() is tab and doors.tabs() is tabs
+    assert doors.open("maps").selected == "maps" and doors.open("draw") == doors.open("<b>") == gr.skip()
+    assert Doors(alone).names() == []
+
+
+def test_turns_are_a_visitors_own():
+    class Visitor:
+        def __init__(self, name: str) -> None:
+            self.session_hash = name
+
+    turns = Turns()
+    first, other = turns.begin(Visitor("a")), turns.begin(Visitor("b"))
+    second = turns.begin(Visitor("a"))
+    assert not turns.is_current(first) and turns.is_current(second) and turns.is_current(other)
+    assert turns.latest(Visitor("a")) == second and turns.is_current(turns.begin(None)) and turns.is_current(("", 0))
+    for number in range(SESSIONS):
+        turns.begin(Visitor(str(number)))
+    assert turns.is_current(turns.begin(Visitor("a")))
