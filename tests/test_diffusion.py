@@ -21,7 +21,7 @@ from longclip.diffusion.detector import Found, build_detector, detector_losses, 
 from longclip.diffusion.fitting import Fit, fit
 from longclip.diffusion.judge import find_mentions, judge
 from longclip.diffusion.recipe import DiffusionRecipe, read_recipe
-from longclip.diffusion.scenes import COLOUR_NAMES, KIND_NAMES, NO_KIND, Captions, Pictures, map_cells, pixels
+from longclip.diffusion.scenes import COLOUR_NAMES, KIND_NAMES, NO_KIND, Captions, Pictures, draw_numbered, map_cells, pixels
 from longclip.diffusion.stages import STAGES, train
 from longclip.encoder import load
 from longclip.generation.drawing import Settings, draw
@@ -41,6 +41,7 @@ SMALL = DiffusionRecipe(
     scenes=70,
     width=8,
     steps=4,
+    first_steps=2,
     batch=4,
     detector_width=8,
     detector_steps=2,
@@ -223,6 +224,9 @@ def test_captions_differ_every_time_and_some_are_left_out(recipe):
     seen = list(islice((Captions(recipe)[step] for step in range(60)), 60))
     captions = [caption for _, texts in seen for caption in texts]
     assert seen[3] == Captions(recipe)[3] and len(set(captions)) > 150
+    alone = [len(draw_numbered(recipe, row).scene.things) == 1 for rows, _ in islice(seen, 2) for row in rows]
+    assert all(alone), "at first"
+    assert not all(len(draw_numbered(recipe, row).scene.things) == 1 for rows, _ in seen[2:] for row in rows)
     assert 0.02 < captions.count("") / len(captions) < 0.2
     assert all(0 <= row < recipe.scenes for rows, _ in seen for row in rows)
 

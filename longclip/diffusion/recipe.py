@@ -9,6 +9,8 @@ from typing import Any
 from ..generation.specs import EMBEDDED
 from ..recipes import check_counts, check_kinds, check_shares, option, read_fields
 
+# Numbers that may be 0.
+_FROM_ZERO = ("seed", "first_steps")
 RECIPES = Path(__file__).with_name("recipes")
 
 
@@ -30,7 +32,8 @@ class DiffusionRecipe:
 
     scenes: int = option(40_000, "scenes whose latents the U-Net learns from, again and again, with ever new captions")
     width: int = option(32, "channels of an attention head of the U-Net; 2, 3 and 5 times that in its three levels")
-    steps: int = option(3000, "steps of the U-Net")
+    steps: int = option(8000, "steps of the U-Net")
+    first_steps: int = option(1000, "of these, the first, on scenes of a subject alone")
     batch: int = option(64, "scenes a step of the U-Net")
     learning_rate: float = option(8e-4, "the U-Net's highest learning rate")
     unsaid: float = option(0.1, "share of captions that are left out, for guidance without a prompt")
@@ -48,7 +51,9 @@ class DiffusionRecipe:
 
     def __post_init__(self) -> None:
         check_kinds(self)
-        check_counts(self, [entry.name for entry in fields(self) if isinstance(entry.default, int) and entry.name != "seed"])
+        check_counts(
+            self, [entry.name for entry in fields(self) if isinstance(entry.default, int) and entry.name not in _FROM_ZERO]
+        )
         check_shares(self, ("unsaid", "summary_drop", "short", "average"))
         if self.size % 16:
             raise ValueError(f"size is {self.size}, wanted a multiple of 16: the latents have a quarter of it, halved twice")

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from ..picturebook.captions import realise
 from ..picturebook.kinds import KINDS
-from ..picturebook.pages import draw_page
+from ..picturebook.pages import Page, draw_page
 from ..picturebook.palette import COLOURS
 from ..picturebook.scene import Scene
 from ..training.scenes import long_plan, web_plan
@@ -24,6 +24,13 @@ NO_KIND, NO_COLOUR = len(KIND_NAMES), len(COLOUR_NAMES)
 CELL = 4
 #: A cell is a thing's where the thing covers at least this share of it.
 _COVERED = 0.25
+#: Things beside the subject, (least, most), in each four scenes. Where all have many, what the words name is found out late.
+_OTHERS = ((0, 0), (3, 8), (0, 2), (3, 8))
+
+
+def draw_numbered(recipe: DiffusionRecipe, number: int) -> Page:
+    """A scene of what the parts learn from, with its words; every fourth shows its subject alone."""
+    return draw_page("train", recipe.seed, number, _OTHERS[number % len(_OTHERS)])
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Pictures(Dataset):
 
     def __getitem__(self, step: int) -> tuple[Tensor, ...]:
         indices = range(step * self.batch, (step + 1) * self.batch)
-        scenes = [draw_page("train", self.recipe.seed, index).scene for index in indices]
+        scenes = [draw_numbered(self.recipe, index).scene for index in indices]
         pictures = pixels(scenes, self.recipe.size)
         if not self.mapped:
             return (pictures,)
@@ -46,20 +53,24 @@ class Pictures(Dataset):
 
 @dataclass(frozen=True)
 class Captions(Dataset):
-    """Batch number -> the numbers of scenes out of `recipe.scenes`, and a caption of each, another one every time."""
+    """Batch number -> the numbers of scenes out of `recipe.scenes`, and a caption of each, another one every time.
+
+    The first `recipe.first_steps` batches are of subjects alone.
+    """
 
     recipe: DiffusionRecipe
 
     def __getitem__(self, step: int) -> tuple[list[int], list[str]]:
         rng = Random(f"captions/{self.recipe.seed}/{step}")
-        rows = [rng.randrange(self.recipe.scenes) for _ in range(self.recipe.batch)]
+        every = len(_OTHERS) if step < self.recipe.first_steps else 1
+        rows = [rng.randrange(0, self.recipe.scenes, every) for _ in range(self.recipe.batch)]
         return rows, [self._caption(row, rng) for row in rows]
 
     def _caption(self, row: int, rng: Random) -> str:
         recipe = self.recipe
         if rng.random() < recipe.unsaid:
             return ""
-        page = draw_page("train", recipe.seed, row)
+        page = draw_numbered(recipe, row)
         plan = web_plan(page, rng, 0.5) if rng.random() < recipe.short else long_plan(page, rng, recipe.summary_drop)
         return realise(plan, page.scene).text
 
