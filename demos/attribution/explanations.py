@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,8 @@ from demos.turns import Turns
 Update = Any
 # Something that is being done, (done, all) of it, and an answer that is new.
 News = tuple[str, int, int, Answer | None]
+# Progress, and the explanation where there is something new of it.
+Step = tuple[str, Explanation | None]
 
 
 @dataclass
@@ -58,23 +60,15 @@ class Explanations:
             yield [note(str(error)), *_nothing(3), gr.update(visible=False), gr.skip()]
             return
         edited = gr.skip() if explanation.order.pair.caption == order.pair.caption else order.pair.caption
-        for status, found in (
-            self._answering(order, with_maps=True) if explanation.order != order or not explanation.complete else ()
-        ):
-            if not self._turns.is_current(turn):
-                return
+        done = explanation.complete and explanation.order == order
+        for status, found in self._news(() if done else self._answering(order, with_maps=True), self._turns, turn):
             if found is None:
                 yield [status, *_nothing(3), gr.update(visible=True), gr.skip()]
             else:
-                yield [
-                    status,
-                    board(found, gallery, row),
-                    found,
-                    edited,
-                    gr.update(visible=True),
-                    gr.update(visible=bool(found.told)),
-                ]
-        yield ["", *_nothing(3), gr.update(visible=False), gr.skip()]
+                ends = gr.update(visible=bool(found.told))
+                yield [status, board(found, gallery, row), found, edited, gr.update(visible=True), ends]
+        if self._turns.is_current(turn):
+            yield ["", *_nothing(3), gr.update(visible=False), gr.skip()]
 
     def compare(
         self, explanation: Explanation, edited: str | None, request: gr.Request | None = None
@@ -85,11 +79,11 @@ class Explanations:
         if problem := self._find_problem(explanation, edited):
             yield [note(problem), gr.skip(), gr.update(visible=False)]
             return
-        for status, found in self._answering(explanation.order.of_caption(edited), with_maps=False):
-            if not self._edits.is_current(turn):
-                return
+        steps = self._answering(explanation.order.of_caption(edited), with_maps=False)
+        for status, found in self._news(steps, self._edits, turn):
             yield [status, gr.skip() if found is None else comparison(explanation, found), gr.update(visible=True)]
-        yield ["", gr.skip(), gr.update(visible=False)]
+        if self._edits.is_current(turn):
+            yield ["", gr.skip(), gr.update(visible=False)]
 
     def stop(self, request: gr.Request | None = None) -> list[Update]:
         """What is shown once the visitor no longer waits: three places of progress, and the stop button.
@@ -118,7 +112,20 @@ class Explanations:
             return f"The caption has {len(edited):,} characters; at most {longest:,} are read here."
         return ""
 
-    def _answering(self, order: Order, with_maps: bool) -> Iterator[tuple[str, Explanation | None]]:
+    def _news(self, steps: Iterable[Step], turns: Turns, turn: tuple[str, int]) -> Iterator[Step]:
+        """Steps that show something new, until the visitor has asked for something else.
+
+        A page shows what it is sent one after the other: steps that say the same would pile up before those that do not.
+        """
+        before = ""
+        for status, found in steps:
+            if not turns.is_current(turn):
+                return
+            if found is not None or status != before:
+                yield status, found
+            before = status
+
+    def _answering(self, order: Order, with_maps: bool) -> Iterator[Step]:
         """(progress, the explanation where there is something new of it)."""
         answers = {name: Answer(name, self._title(name)) for name in order.models}
         for step in (self._weigh, self._map) if with_maps else (self._weigh,):

@@ -52,6 +52,7 @@ class Lengths:
             yield self._shown(note("A rank needs a gallery: this picture stands alone. Pick a scene."), what, over, Drawing())
             return
         results: list[tuple[Answer, Any]] = []
+        shown = ""
         try:
             for answer in answers:
                 piece = self._piece(explanation, answer.model, what, over, ranked)
@@ -60,7 +61,9 @@ class Lengths:
                         return
                     text = f"{answer.title} reads {'captions of the gallery' if over == GALLERY else 'the caption bit by bit'}"
                     status = progress(text, done / total if total else 0.0)
-                    yield [status, gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.update(visible=True)]
+                    if status != shown:
+                        yield [status, gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.update(visible=True)]
+                    shown = status
                 results.append((answer, self.explaining.result(piece)))
         except Unavailable as error:
             yield self._shown(note(str(error)), what, over, Drawing())
