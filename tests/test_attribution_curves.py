@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from demos.attribution.lengths import CAPTION, GALLERY, Lengths
 from demos.attribution.order import Order, Pair
 from demos.context import Context
 from demos.selection import PICTURE_BOOK
+from demos.turns import Turns
 from longclip.attribution import length_curve, position_changes
 from longclip.gallery import Gallery
 from longclip.registry import assets
@@ -55,7 +57,7 @@ def explaining(context):
 
 @pytest.fixture(scope="module")
 def shower(context, explaining):
-    return Explanations(context, explaining)
+    return Explanations(context, explaining, Turns())
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def order(book, models):
 
 @pytest.fixture(scope="module")
 def lengths(context, explaining):
-    return Lengths(context, explaining)
+    return Lengths(context, explaining, Turns())
 
 
 def drawn(lengths: Lengths, explanation: Explanation, what: str, by: str = "tokens", over: str = CAPTION) -> list:
@@ -129,6 +131,20 @@ def test_averages_over_the_gallery_have_a_band(lengths, shower, order, explainin
         kept = explaining.result(explaining.gallery_curves(PICTURE_BOOK, models[1]))
         mean = np.exp(np.mean([np.log(curve.ranks_at("tokens", line.x)) for curve in kept], axis=0))
         np.testing.assert_allclose(line.y, mean, rtol=1e-9)
+
+
+def test_behind_an_explanation_that_was_stopped_nothing_is_drawn(lengths, shower, order):
+    explanation = found(shower, order)
+    ((*values,),) = lengths.follow(replace(explanation, complete=False), SCORE, "tokens", GALLERY)
+    assert all("value" not in value for value in values)
+    assert list(lengths.follow(explanation, SCORE, "tokens", CAPTION))[-1][4].lines
+    request = SimpleNamespace(session_hash="three")
+    new = found(shower, replace(order, pair=replace(order.pair, caption=LONG + "That is all.")))
+    steps = lengths.draw(new, POSITION, "tokens", CAPTION, request)
+    next(steps)
+    lengths.stops.begin(request)
+    ((status, *_),) = steps
+    assert "Stopped" in status
 
 
 def test_plots_have_tables_and_files(lengths, shower, order):

@@ -23,6 +23,7 @@ from demos.attribution.explanations import Explanations
 from demos.attribution.order import BUDGET, LEVELS, METHODS, REMOVALS, Order, Pair
 from demos.context import Context
 from demos.selection import Selection
+from demos.turns import Turns
 from longclip.attribution import leave_one_out, occlude, word_effects
 
 HOSTILE = '<script>alert(1)</script>"${x}{{y}} '
@@ -40,7 +41,7 @@ def explaining(context):
 
 @pytest.fixture
 def shower(context, explaining):
-    return Explanations(context, explaining)
+    return Explanations(context, explaining, Turns())
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_bad_input_is_one_sentence_and_changes_nothing(shower, order, changes, s
 
 def test_a_model_that_is_not_there_leaves_the_other_one(shower, order, book, models):
     explanation = found(shower, replace(order, models=("nothing-like-it", models[1])))
-    assert "not among the models" in explanation.answers[0].problem and not explanation.complete
+    assert "not among the models" in explanation.answers[0].problem and not explanation.fine and explanation.complete
     html = board(explanation, book, 3)
     assert "not among the models" in html and html.count('class="look"') == 1
     assert len(found(shower, replace(order, models=(models[1], models[1]))).answers) == 1
@@ -218,12 +219,15 @@ def test_a_newer_question_ends_the_older_one(shower, order):
     assert newer[-1][0] == "" and not any(isinstance(values[2], Explanation) and values[2].complete for values in older)
 
 
-def test_what_is_stopped_shows_nothing_more(shower, order):
+def test_what_is_stopped_says_so_and_shows_nothing_more(shower, order):
     request = SimpleNamespace(session_hash="two")
     slow = replace(order, method="shapley", budget=5000)
     steps = shower.explain(Explanation(), *form(slow), request)
     next(steps)
-    assert "Stopped" in shower.stop(request)[0] and list(steps) == []
+    shower.stop(request)
+    ((status, *_, stop, _),) = steps
+    assert "Stopped" in status and not stop["visible"]
+    assert found(shower, order).complete
 
 
 def test_leaving_stops_the_work_and_the_next_question_is_answered(shower, order):
@@ -232,7 +236,6 @@ def test_leaving_stops_the_work_and_the_next_question_is_answered(shower, order)
     next(steps)
     steps.close()
     assert found(shower, order).complete
-    assert "Stopped" in shower.stop()[0] and not shower.stop()[-1]["visible"]
 
 
 def test_an_edit_is_compared_with_the_caption(shower, order, context, book, models):
@@ -299,7 +302,7 @@ def test_the_choice_of_the_retrieval_tab_is_carried_over(desk, book, monkeypatch
 
 
 def test_on_a_public_page_less_may_be_asked_for(order, book):
-    public = Explanations(context := Context(public=True), Explaining(context))
+    public = Explanations(context := Context(public=True), Explaining(context), Turns())
     long = replace(order, pair=replace(order.pair, caption="x" * 20_001))
     assert "at most 20,000" in explain(public, long)[-1][0]
     assert "wanted 100 to 1,000" in explain(public, replace(order, method="shapley", budget=2000))[-1][0]

@@ -39,6 +39,11 @@ class Explanation:
     complete: bool = False
 
     @property
+    def fine(self) -> bool:
+        """Whether all models have answered."""
+        return self.complete and not any(answer.problem for answer in self.answers)
+
+    @property
     def told(self) -> list[tuple[Answer, Attribution]]:
         """The answers that have an attribution."""
         return [(answer, answer.attribution) for answer in self.answers if answer.attribution is not None]

@@ -35,6 +35,7 @@ class Explanations:
 
     context: Context
     explaining: Explaining
+    stops: Turns
     _turns: Turns = field(default_factory=Turns)
     _edits: Turns = field(default_factory=Turns)
 
@@ -52,7 +53,7 @@ class Explanations:
         request: gr.Request | None = None,
     ) -> Iterator[list[Update]]:
         """Words of both models first, then the maps: each is shown as soon as it is there."""
-        turn = self._turns.begin(request)
+        turn, stops = self._turns.begin(request), self.stops.latest(request)
         try:
             order = Order.from_form(self.context, pair, caption, left, right, level, method, removal, budget)
             gallery, row = self.context.gallery(order.pair.gallery), self.explaining.row(order.pair)
@@ -60,39 +61,34 @@ class Explanations:
             yield [note(str(error)), *_nothing(3), gr.update(visible=False), gr.skip()]
             return
         edited = gr.skip() if explanation.order.pair.caption == order.pair.caption else order.pair.caption
-        done = explanation.complete and explanation.order == order
-        for status, found in self._news(() if done else self._answering(order, with_maps=True), self._turns, turn):
+        done = explanation.fine and explanation.order == order
+        for status, found in self._news(() if done else self._answering(order, with_maps=True), self._turns, turn, stops):
             if found is None:
                 yield [status, *_nothing(3), gr.update(visible=True), gr.skip()]
             else:
                 ends = gr.update(visible=bool(found.told))
                 yield [status, board(found, gallery, row), found, edited, gr.update(visible=True), ends]
         if self._turns.is_current(turn):
-            yield ["", *_nothing(3), gr.update(visible=False), gr.skip()]
+            yield [last_words(self.stops, stops), *_nothing(3), gr.update(visible=False), gr.skip()]
 
     def compare(
         self, explanation: Explanation, edited: str | None, request: gr.Request | None = None
     ) -> Iterator[list[Update]]:
         """The same for an edit of the caption: progress or a sentence, both captions compared, stop button."""
-        turn = self._edits.begin(request)
+        turn, stops = self._edits.begin(request), self.stops.latest(request)
         edited = edited or ""
         if problem := self._find_problem(explanation, edited):
             yield [note(problem), gr.skip(), gr.update(visible=False)]
             return
         steps = self._answering(explanation.order.of_caption(edited), with_maps=False)
-        for status, found in self._news(steps, self._edits, turn):
+        for status, found in self._news(steps, self._edits, turn, stops):
             yield [status, gr.skip() if found is None else comparison(explanation, found), gr.update(visible=True)]
         if self._edits.is_current(turn):
-            yield ["", gr.skip(), gr.update(visible=False)]
+            yield [last_words(self.stops, stops), gr.skip(), gr.update(visible=False)]
 
-    def stop(self, request: gr.Request | None = None) -> list[Update]:
-        """What is shown once the visitor no longer waits: three places of progress, and the stop button.
-
-        What is still under way shows nothing more: its last words would stand in place of these.
-        """
-        for turns in (self._turns, self._edits):
-            turns.begin(request)
-        return [note("Stopped. What was done is kept: ask again to go on."), "", "", gr.update(visible=False)]
+    def stop(self, request: gr.Request | None = None) -> None:
+        """Ends what is under way for the visitor, which says so itself: behind all that it has said before."""
+        self.stops.begin(request)
 
     def save_csv(self, explanation: Explanation) -> str:
         """A file with every unit and what it adds."""
@@ -112,14 +108,14 @@ class Explanations:
             return f"The caption has {len(edited):,} characters; at most {longest:,} are read here."
         return ""
 
-    def _news(self, steps: Iterable[Step], turns: Turns, turn: tuple[str, int]) -> Iterator[Step]:
-        """Steps that show something new, until the visitor has asked for something else.
+    def _news(self, steps: Iterable[Step], turns: Turns, turn: tuple[str, int], stops: tuple[str, int]) -> Iterator[Step]:
+        """Steps that show something new, until the visitor has stopped them or asked for something else.
 
         A page shows what it is sent one after the other: steps that say the same would pile up before those that do not.
         """
         before = ""
         for status, found in steps:
-            if not turns.is_current(turn):
+            if not turns.is_current(turn) or not self.stops.is_current(stops):
                 return
             if found is not None or status != before:
                 yield status, found
@@ -138,7 +134,7 @@ class Explanations:
                         yield progress(text, done / total if total else 0.0), found
                 except Unavailable as error:
                     answers[name] = replace(answers[name], problem=str(error))
-        yield "", Explanation(order, tuple(answers.values()), not any(answer.problem for answer in answers.values()))
+        yield "", Explanation(order, tuple(answers.values()), complete=True)
 
     def _weigh(self, order: Order, answer: Answer) -> Iterator[News]:
         """Loads the model and weighs the words."""
@@ -166,6 +162,11 @@ class Explanations:
     def _title(self, name: str) -> str:
         spec = self.context.spec(name)
         return spec.title if spec else name or "No model"
+
+
+def last_words(stops: Turns, mark: tuple[str, int]) -> str:
+    """What is said in the end: that the work was stopped, if it was since the mark."""
+    return "" if stops.is_current(mark) else note("Stopped. What was done is kept: ask again to go on.")
 
 
 def _nothing(count: int) -> list[Update]:

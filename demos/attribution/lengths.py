@@ -13,6 +13,7 @@ from gradio.utils import get_upload_folder
 from demos.attribution.answer import Answer, Explanation
 from demos.attribution.curves import NOUNS, POSITION, RANK, SCORE, Drawing, draw_caption, draw_gallery, draw_positions
 from demos.attribution.explaining import CHANGES, CURVES, Explaining, Piece
+from demos.attribution.explanations import last_words
 from demos.attribution.figures import curve_figure
 from demos.context import Context, Unavailable
 from demos.pieces import note, progress
@@ -36,13 +37,14 @@ class Lengths:
 
     context: Context
     explaining: Explaining
+    stops: Turns
     _turns: Turns = field(default_factory=Turns)
 
     def draw(
         self, explanation: Explanation, what: str, by: str, over: str, request: gr.Request | None = None
     ) -> Iterator[list[Update]]:
         """The plot that is chosen, of the models that have answered."""
-        turn = self._turns.begin(request)
+        turn, stops = self._turns.begin(request), self.stops.latest(request)
         answers = [answer for answer, _ in explanation.told]
         if not answers:
             yield self._shown("", what, over, Drawing())
@@ -59,6 +61,9 @@ class Lengths:
                 for done, total in self.explaining.doing(piece):
                     if not self._turns.is_current(turn):
                         return
+                    if not self.stops.is_current(stops):
+                        yield [last_words(self.stops, stops), *[gr.skip()] * 4, gr.update(visible=False)]
+                        return
                     text = f"{answer.title} reads {'captions of the gallery' if over == GALLERY else 'the caption bit by bit'}"
                     status = progress(text, done / total if total else 0.0)
                     if status != shown:
@@ -71,9 +76,14 @@ class Lengths:
         if self._turns.is_current(turn):
             yield self._shown("", what, over, self._drawing(explanation, results, what, by, over))
 
-    def stop(self, request: gr.Request | None = None) -> None:
-        """Ends what is under way: it shows nothing more."""
-        self._turns.begin(request)
+    def follow(
+        self, explanation: Explanation, what: str, by: str, over: str, request: gr.Request | None = None
+    ) -> Iterator[list[Update]]:
+        """The same behind an explanation, unless that was stopped."""
+        if explanation.complete:
+            yield from self.draw(explanation, what, by, over, request)
+        else:
+            yield [gr.skip()] * 6
 
     def save_csv(self, drawing: Drawing) -> str:
         """A file with the numbers of the plot."""

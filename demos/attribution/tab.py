@@ -19,6 +19,7 @@ from demos.context import Context
 from demos.examples import EXAMPLES
 from demos.pickers import model_picker
 from demos.selection import Selection
+from demos.turns import Turns
 
 NAME, TITLE = "attribute", "Which words count"
 
@@ -48,7 +49,9 @@ DOWNLOAD = "() => document.querySelector('#{0} a, a#{0}, #{0}')?.click()"
 def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     """Adds the tab's components to the block that is open, and its events to the page."""
     fresh, explaining = Selection(), Explaining(context)
-    desk, explanations, lengths = Desk(context), Explanations(context, explaining), Lengths(context, explaining)
+    stops = Turns()
+    desk, explanations = Desk(context), Explanations(context, explaining, stops)
+    lengths = Lengths(context, explaining, stops)
     pair, carried = gr.State(Pair(), time_to_live=3600), gr.State(None, time_to_live=3600)
     explanation, drawing = gr.State(Explanation(), time_to_live=3600), gr.State(Drawing(), time_to_live=3600)
     with gr.Column(elem_id="explaining", elem_classes="sheet") as sheet:
@@ -135,12 +138,11 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     fields, shown = [pair, caption, panel], [status, board, explanation, edited, stop, ends]
     curves = [explanation, what, by, over]
     curve_shown = [curve_status, about, plot, numbers, drawing, stop]
-    runs: list[Any] = []
 
     def run_on(listen: Any) -> None:
         """Explains, then draws the curves, when `listen` is an event of components, or another event's `then`."""
         run = listen(fn=explanations.explain, inputs=form, outputs=shown, **heavy)
-        runs.extend((run, run.then(lengths.draw, curves, curve_shown, **heavy)))
+        run.then(lengths.follow, curves, curve_shown, **heavy)
 
     opened = sheet.parent.select(desk.open, [selection, carried], [*fields, carried, left, right], **private)
     run_on(opened.then)
@@ -156,14 +158,11 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     recolour.click(desk.change_colour, [edited, caption], edited, **private).then(
         explanations.compare, [explanation, edited], [edit_status, comparison, stop], **heavy
     )
-    compared = gr.on(
-        [compare.click, edited.submit], explanations.compare, [explanation, edited], [edit_status, comparison, stop], **heavy
-    )
-    drawn = gr.on([what.input, by.input, over.input], lengths.draw, curves, curve_shown, **heavy)
+    gr.on([compare.click, edited.submit], explanations.compare, [explanation, edited], [edit_status, comparison, stop], **heavy)
+    gr.on([what.input, by.input, over.input], lengths.draw, curves, curve_shown, **heavy)
     what.input(lambda chosen: gr.update(visible=chosen != POSITION), what, by, **private)
-    stopped = [status, edit_status, curve_status, stop]
-    stop.click(explanations.stop, None, stopped, cancels=[*runs, compared, drawn], **private)
-    stop.click(lengths.stop, **private)
+    # Not by `cancels`: what runs had sent before would still arrive, and stand where it is said that they were stopped.
+    stop.click(explanations.stop, **private)
     as_png.click(None, js=SAVE_BOARD, **private)
     plot_png.click(None, js=SAVE_PLOT, **private)
     for button, save in ((as_csv, explanations.save_csv), (as_json, explanations.save_json)):
