@@ -52,6 +52,7 @@ COMPILER_AFTER = 60.0
 
 def build(context: Context) -> gr.Blocks:
     """The page with all its tabs."""
+    context.tabs = tuple(module.NAME for module in TABS)
     with gr.Blocks(title="longclip", analytics_enabled=False, delete_cache=CLEANING, fill_width=True) as page:
         selection = gr.State(Selection(), time_to_live=3600)
         gr.HTML(HEADER.format(others="" if context.public else OTHERS))

@@ -71,6 +71,8 @@ class Context:
         self.device = device
         self.public = public
         self.fine_tune = not public if fine_tune is None else fine_tune
+        # The tabs of the page, by name: what is shown in one may be opened in another.
+        self.tabs: tuple[str, ...] = ()
         self.models: dict[str, ModelSpec] = {spec.name: spec for spec in available()}
         self.trained = TrainedModels()
         self._stored = StoredGalleries()

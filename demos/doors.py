@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import gradio as gr
 from gradio.blocks import Block
+
+from demos.context import Context
 
 # Where a picture with its caption can be taken: the tab, the word on the button, and what it says of it.
 RETRIEVAL, WORDS, DRAW, MAP = "retrieval", "attribute", "draw", "maps"
@@ -18,19 +21,17 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Doors:
-    """The tabs that a component lies among. They are all known once the page is built, not before."""
+    """The tabs of a page, as a component in one of them sees them while the page is built.
 
+    Later a running page takes some blocks from their parents: which tabs there are, the context says.
+    """
+
+    context: Context
     block: Block
-
-    def names(self) -> list[str]:
-        """The tabs of the page by name; none for a component that lies in no tab."""
-        tabs = self._tabs()
-        return [tab.id for tab in tabs.children if isinstance(tab, gr.Tab)] if tabs else []
 
     def hits(self) -> tuple[str, ...]:
         """The tabs that a hit can be taken to."""
-        names = self.names()
-        return tuple(name for name in TITLES if name in names)
+        return tuple(name for name in TITLES if name in self.context.tabs)
 
     def tab(self) -> gr.Tab:
         """The tab that the component lies in."""
@@ -38,18 +39,13 @@ class Doors:
 
     def tabs(self) -> gr.Tabs:
         """The component that `open` is an update of."""
-        tabs = self._tabs()
-        assert tabs is not None
-        return tabs
+        return next(parent for parent in self._parents() if isinstance(parent, gr.Tabs))
 
     def open(self, name: str) -> gr.Tabs:
         """Opens a tab, if the page has it."""
-        return gr.Tabs(selected=name) if name in self.names() else gr.skip()
+        return gr.Tabs(selected=name) if name in self.context.tabs else gr.skip()
 
-    def _tabs(self) -> gr.Tabs | None:
-        return next((parent for parent in self._parents() if isinstance(parent, gr.Tabs)), None)
-
-    def _parents(self):
+    def _parents(self) -> Iterator[Block]:
         parent = self.block.parent
         while parent is not None:
             yield parent

@@ -56,3 +56,7 @@ def test_models_are_typed_where_that_is_allowed(public):
     assert [picker.allow_custom_value for picker in pickers] == [not public] * 2
     header = next(block.value for block in page.blocks.values() if isinstance(block, gr.HTML))
     assert ("hf-hub:" in header) != public
+
+
+def test_the_context_knows_the_tabs(client, context):
+    assert context.tabs == tuple(module.NAME for module in app.TABS) and len(set(context.tabs)) == len(app.TABS)

@@ -42,6 +42,7 @@ async function drawMaps() {
   const Plotly = await loadPlotly();
   const data = props.value;
   if (!data) return;
+  if (!atlas) sides.forEach((side) => attend(side, Plotly));
   const fresh = !atlas || atlas.key !== data.key || atlas.count !== data.count;
   atlas = { ...data, kinds: data.captions ? 2 : 1 };
   const [x0, x1, y0, y1] = data.frame;
@@ -72,8 +73,10 @@ async function drawMaps() {
     };
     const config = { displaylogo: false, displayModeBar: true, scrollZoom: true,
       modeBarButtons: [['pan2d', 'lasso2d', 'zoomIn2d', 'zoomOut2d', 'resetScale2d']] };
+    // Not merged into the plot that was there: plotly.js keeps the lasso, and what it caught, of points that are gone.
+    if (fresh) Plotly.purge(side.plot);
     Plotly.react(side.plot, traces, layout, config);
-    if (!side.wired) wire(side, number, Plotly);
+    if (fresh) wire(side, number, Plotly);
   });
   if (fresh) described.clear();
   recolour();
@@ -83,12 +86,12 @@ async function drawMaps() {
 function sizeOf(count) { return count > 10000 ? 3 : count > 2000 ? 4.5 : count > 100 ? 6 : 10; }
 
 function wire(side, number, Plotly) {
-  side.wired = true;
   side.plot.on('plotly_hover', (event) => hover(pointOf(event.points[0])));
   side.plot.on('plotly_unhover', leave);
   side.plot.on('plotly_click', (event) => trigger('pick', { point: pointOf(event.points[0]) }));
   side.plot.on('plotly_selected', (event) => {
-    if (!event) return;
+    // Of points that are drawn anew, plotly.js tells too.
+    if (!event?.points.length) return;
     const points = event.points.map(pointOf);
     highlight(points);
     trigger('lasso', { points });
@@ -97,6 +100,9 @@ function wire(side, number, Plotly) {
   side.plot.on('plotly_relayouting', () => { side.marks.replaceChildren(); });
   side.plot.on('plotly_relayout', (change) => follow(number, change, Plotly));
   side.plot.on('plotly_afterplot', () => drawMarksOf(number));
+}
+
+function attend(side, Plotly) {
   // The page scrolls on over a map that nobody touched.
   let touched = false;
   side.plot.addEventListener('pointerdown', () => { touched = true; leave(); });
@@ -104,7 +110,7 @@ function wire(side, number, Plotly) {
   side.plot.addEventListener('wheel', (event) => {
     if (!touched && !event.ctrlKey) event.stopPropagation();
   }, { capture: true });
-  new ResizeObserver(() => { if (side.plot.clientWidth) Plotly.Plots.resize(side.plot); }).observe(side.figure);
+  new ResizeObserver(() => { if (side.plot.clientWidth && side.plot.data) Plotly.Plots.resize(side.plot); }).observe(side.figure);
 }
 
 // What is zoomed or moved on one map is so on the other.

@@ -135,7 +135,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     working = {"concurrency_id": "maps", "concurrency_limit": 4, **private}
     form = [*pickers, gallery, method, metric, near, seed]
     drawn, marked = [status, linked, figures, changed, stop], [about, *columns, linked]
-    choices, doors, runs = Choices(context), Doors(order), []
+    choices, doors, runs = Choices(context), Doors(context, order), []
 
     def draw_on(event: Any) -> None:
         """Draws the maps after an event that has settled the view, and marks on them what is chosen."""

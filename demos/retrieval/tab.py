@@ -134,7 +134,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         scenes = gr.HTML(js_on_load=PICKS)
 
     pickers, terms, read, ranked = ([side[part] for side in sides] for part in ("picker", "terms", "read", "ranked"))
-    doors = searches.doors = Doors(query_sheet)
+    doors = searches.doors = Doors(context, query_sheet)
     arrived, door = gr.State(0), gr.State("")
     private = {"api_visibility": "private", "show_progress": "hidden"}
     form = [selection, caption, *pickers, search, gallery]
