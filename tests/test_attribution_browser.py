@@ -39,7 +39,7 @@ def open_tab(browser, address) -> Iterator:
     yield open_one
     for page in pages:
         page.close()
-    assert all(log == Log() for log in logs)
+    assert logs == [Log()] * len(logs)
 
 
 def word(page, number: int, side: str = "right"):

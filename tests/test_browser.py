@@ -43,7 +43,7 @@ def open_page(browser, address) -> Iterator:
     yield open_one
     for page in pages:
         page.close()
-    assert all(log == Log() for log in logs)
+    assert logs == [Log()] * len(logs)
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,7 @@ def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tenso
         return features, None
     with torch.no_grad():
         before = run.reference.text_states(read)
-    return features, run.recipe.token_states * token_state_loss(made["states"], before, read.argmax(1))
+    return features, run.recipe.token_states * token_state_loss(made["states"], before)
 
 
 def _gradients(run: Run, batch: Batch, features: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, float]]:
