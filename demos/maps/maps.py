@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ METHODS = {"aligned-umap": "Aligned UMAP", "umap": "UMAP", "t-sne": "t-SNE", "pc
 NEIGHBOURS = 12
 
 Update = Any
+
+
+# Seconds between two drawings: Gradio loses properties of a component that the next step follows too soon.
+SETTLE = 0.5
 
 
 class Maps:
@@ -132,6 +137,7 @@ class Maps:
         shown = view if self.atlas.ready(view) else first_look(view)
         drawing = self._draw(shown)
         yield _step(_lacking(gallery), drawing, busy=True)
+        time.sleep(SETTLE)
         for done, total in self.atlas.comparing(view):
             yield _step(progress("Comparing both models' neighbourhoods", done / max(1, total)), busy=True)
         overlap = self.atlas.overlap(view)
@@ -139,6 +145,7 @@ class Maps:
         # All at once, for Gradio loses properties of a component that the next step follows too soon.
         drawing |= {"colours": colourings}
         yield _step(_lacking(gallery), drawing, self._figures(shown, gallery, overlap), sheets.changed(gallery, overlap))
+        time.sleep(SETTLE)
 
     def _finish(self, view: View) -> Iterator[list[Update]]:
         if self._problem(view) or self.atlas.ready(view):
