@@ -276,7 +276,7 @@ def test_what_is_not_there_gets_a_sentence(maps, desk, context):
     assert "no longer here" in list(maps.sketch(View(gallery="gone")))[-1][0]
     assert "not among the models" in list(maps.sketch(View(left="nothing")))[-1][0]
     assert "at most 200,000" in maps.mark(PCA.changed(caption="a" * 200_001))[0]
-    assert list(maps.finish(View(gallery="gone")))[-1][4]["visible"] is False
+    assert "no longer here" in list(maps.finish(View(gallery="gone")))[-1][0]
     assert desk.pick(PCA, event(point="<b>"))[0] == PCA
     with pytest.raises(gr.Error, match="no longer here"):
         maps.export(View(gallery="gone"), "csv")
@@ -288,7 +288,7 @@ def test_a_newer_sketch_ends_the_older(maps, drawn):
 
     older = maps.sketch(PCA, Visitor())
     next(older)
-    assert list(maps.sketch(PCA, Visitor())) and list(older) == []
+    assert len(list(maps.sketch(PCA, Visitor()))) > 2 and list(older) == []
 
 
 def test_maps_are_saved(maps, drawn, book, tmp_path):
@@ -336,11 +336,12 @@ def test_the_map_behind_replaces_the_first(context):
     view = View(gallery=context.keep(gallery), settings=Settings("umap", neighbours=5))
     assert maps.atlas.maps(first_look(view))[0].variance is not None
     steps = list(maps.finish(view))
-    assert "UMAP is being made" in steps[0][0] and steps[0][4]["visible"]
+    assert steps[0] == [gr.skip()] * 5, "without a step, Gradio would empty what is shown"
+    assert "UMAP is being made" in steps[1][0] and steps[1][4]["visible"]
     assert next(step[1]["value"] for step in steps if "value" in step[1])["method"] == "UMAP"
     expected = Projector().project(maps.atlas.sets(view), view.settings)
     assert all(np.array_equal(one.points, two.points) for one, two in zip(maps.atlas.maps(view), expected, strict=True))
-    assert list(maps.finish(view)) == [], "it is there"
+    assert list(maps.finish(view)) == [[gr.skip()] * 5], "it is there"
 
 
 def test_a_missing_gallery_is_a_sentence(monkeypatch, tmp_path):

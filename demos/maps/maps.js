@@ -304,19 +304,20 @@ function showAddress() {
 }
 
 // Whatever changed, and even where several things changed at once: each is drawn when it is not the one that was drawn.
-const drawn = {};
-function isNew(name) {
-  const now = JSON.stringify(props[name] ?? null);
-  if (drawn[name] === now) return false;
-  drawn[name] = now;
+const last = {};
+function isNew(name, now) {
+  const text = JSON.stringify(now ?? null);
+  if (last[name] === text) return false;
+  last[name] = text;
   return true;
 }
 
 async function refresh() {
-  if (isNew('value')) await drawMaps();
-  if (isNew('colours')) listColours();
-  if (isNew('marks')) { drawMarks(); showAddress(); }
+  if (isNew('points', props.value)) await drawMaps();
+  if (isNew('classes', props.colours)) listColours();
+  if (isNew('rings', props.marks)) { drawMarks(); showAddress(); }
 }
 
-watch(['value', 'colours', 'marks'], refresh);
+// Not as quoted names: Gradio takes each quoted name in this file that a component is asked for as an event of it.
+watch(Object.keys({ value: 0, colours: 0, marks: 0 }), refresh);
 refresh();

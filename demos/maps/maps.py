@@ -119,6 +119,8 @@ class Maps:
         return [spec.title if spec else name for spec, name in zip(specs, view.models, strict=True)]
 
     def _while_current(self, turn: tuple[str, int], steps: Iterator[list[Update]]) -> Iterator[list[Update]]:
+        # Gradio empties the outputs of a generator that ends without having yielded.
+        yield [gr.skip()] * 5
         try:
             for step in steps:
                 if not self._turns.is_current(turn):

@@ -92,9 +92,10 @@ class Searches:
         figure = rank_figure(curves, len(self.context.gallery(selection.gallery)), what)
         return ["", gr.update(value=figure, visible=True)]
 
-    def read_caption(self, caption: str, left: str | None, right: str | None) -> list[str]:
-        """What each model reads of the text."""
-        return [self._reading((name or "").strip(), caption) for name in (left, right)]
+    def read_caption(self, caption: str, left: str | None, right: str | None, search: str = TO_PICTURES) -> list[str]:
+        """What each model reads of the text; of a sum, which is no text of its own, nothing."""
+        text = "" if search == BY_SUM else caption
+        return [self._reading((name or "").strip(), text) for name in (left, right)]
 
     def save_csv(self, selection: Selection) -> str:
         """A file with both models' ranks and scores of the whole gallery."""
@@ -183,7 +184,7 @@ class Searches:
 
     def _found(self, selection: Selection, note: str, columns: list[str], busy: bool = False) -> list[Update]:
         """Values of the outputs of a search."""
-        readings = self.read_caption(selection.caption, *selection.models)
+        readings = self.read_caption(selection.caption, *selection.models, selection.search)
         return [selection, self._answer_panel(selection), note, *readings, *columns, gr.update(visible=busy)]
 
     def _answer_panel(self, selection: Selection) -> str:

@@ -180,7 +180,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         [gallery, query_file, own_files, browser, folder],
         **private,
     )  # `change`, as Gradio fires no `input` for text that is pasted.
-    caption.change(searches.read_caption, [caption, *pickers], read, trigger_mode="multiple", **private)
+    caption.change(searches.read_caption, [caption, *pickers, search], read, trigger_mode="multiple", **private)
     stop.click(searches.stop, ranked, [*ranked, stop], cancels=runs, **private)
     save.click(searches.save_csv, selection, csv_file, **private).success(None, js=DOWNLOAD, **private)
     browser.expand(choices.browse, kind, scenes, **private)
