@@ -117,7 +117,7 @@ def test_stages_alone_write_no_pipeline(recipe, tmp_path):
     train(recipe, tmp_path / "work", tmp_path / "out", workers=0, stages=("latents",))
     assert not (tmp_path / "out").exists() and set(STAGES) > {"latents"}
     assert {path.name for path in (tmp_path / "work").iterdir()} == {"autoencoder", "latents"}
-    assert np.load(next((tmp_path / "work" / "latents").glob("*.npy"))).shape == (128, 4, 4, 4)
+    assert np.load(next((tmp_path / "work" / "latents").glob("*.npy"))).shape == (128, 4, 8, 8)
 
 
 def test_the_running_average_is_what_is_kept(tmp_path):
@@ -281,8 +281,8 @@ def test_recipes_out_of_range_are_named(changes, sentence):
 
 def test_the_u_net_fits_its_recipe():
     unet = build_unet(SMALL, 24)
-    assert unet.config.cross_attention_dim == 24 and unet.config.sample_size == 4
-    assert {layer.heads for name, layer in unet.named_modules() if name.endswith("attn2")} == {2}
+    assert unet.config.cross_attention_dim == 24 and unet.config.sample_size == 8
+    assert {layer.heads for name, layer in unet.named_modules() if name.endswith("attn2")} == {3, 5}
 
 
 def test_mentions_are_the_things_of_a_caption_in_order():
