@@ -43,6 +43,8 @@ KEEP_PIPELINES = 1
 KEEP_WORKS = 8
 # Captions a model reads in one go, and the seconds after which it goes on: a search that waits for it gets its turn between.
 BATCH, PAUSE = 32, 0.003
+# Characters of a caption that are accepted, here and on a public page.
+LONGEST, LONGEST_PUBLIC = 200_000, 20_000
 # Errors whose message is a sentence for people.
 SPOKEN = (HubError, ImageError, GalleryError, ValueError, FileNotFoundError)
 
@@ -80,6 +82,11 @@ class Context:
         self._kept: dict[str, Kept] = {}
         self._book: Gallery | None = None
         self._lock = Lock()
+
+    @property
+    def longest_caption(self) -> int:
+        """Characters of a caption that are accepted."""
+        return LONGEST_PUBLIC if self.public else LONGEST
 
     def spec(self, name: str) -> ModelSpec | None:
         """What a visitor's name for a model stands for, if anything.
@@ -156,6 +163,13 @@ class Context:
                 raise Unavailable("Your pictures are no longer here (they are kept for an hour): add them again.")
             self._kept[key].used = time.monotonic()
             return self._kept[key].gallery
+
+    def picture_book(self) -> Gallery:
+        """The built-in gallery; an empty one where it is not there."""
+        try:
+            return self.gallery(PICTURE_BOOK)
+        except Unavailable:
+            return Gallery([], [], [], [], [])
 
     def keep(self, gallery: Gallery) -> str:
         """Keeps a visitor's own gallery for an hour after its last use. Returns its key, which nobody can guess."""

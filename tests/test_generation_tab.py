@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,11 +62,11 @@ def order(folders):
 def last(drawings: Drawings, order: Order, judge: str = DETECTOR) -> dict:
     """What is shown in the end, by name."""
     names = ("status", "board", "sketches", "stop", "comparison")
-    return dict(zip(names, list(drawings.draw(judge, *order.form()))[-1], strict=True))
+    return dict(zip(names, list(drawings.draw(None, judge, *order.form()))[-1], strict=True))
 
 
 def test_every_arm_is_drawn_from_the_same_noise(drawings, order, context):
-    shown = list(drawings.draw("", *order.form()))
+    shown = list(drawings.draw(None, "", *order.form()))
     sketches = shown[-1][2]
     assert [sketch.arm for sketch in sketches] == [CUT, CHUNKS, LONG, MIX] and all(sketch.finished for sketch in sketches)
     assert shown[0][3]["visible"] and not shown[-1][3]["visible"] and shown[-1][4]["visible"]
@@ -175,13 +176,25 @@ def test_on_a_public_page_only_what_is_listed_is_drawn(order):
 
 
 def test_leaving_ends_the_drawing(drawings, order, context):
-    steps = drawings.draw("", *replace(order, steps=100).form())
+    steps = drawings.draw(None, "", *replace(order, steps=100).form())
     for values in steps:
         if "step" in str(values[0]):
             break
     steps.close()
     assert len(last(drawings, replace(order, steps=1))["sketches"]) == 4
-    assert not drawings.stop()[3]["visible"]
+
+
+def test_stopping_ends_the_drawing_within_a_step_and_keeps_what_is_there(drawings, order):
+    visitor, other = SimpleNamespace(session_hash="one"), SimpleNamespace(session_hash="two")
+    steps = drawings.draw(visitor, "", *replace(order, steps=100).form())
+    for values in steps:
+        if "step" in str(values[0]):
+            break
+    drawings.stop(other)
+    assert "step" in str(next(steps)[0]), "somebody else's"
+    drawings.stop(visitor)
+    ((status, board, sketches, stop, _),) = steps
+    assert "Stopped" in status and "data:image/png" in board and not stop["visible"] and "value" not in sketches
 
 
 def test_the_detector_judges_and_another_model_can(drawings, order, folders, context):

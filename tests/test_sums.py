@@ -13,8 +13,8 @@ from demos.retrieval.choices import Choices, show_inputs
 from demos.retrieval.query import MINE, settle
 from demos.retrieval.ranking import rank_gallery
 from demos.retrieval.searches import Searches
-from demos.retrieval.uploads import read_uploads
 from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.uploads import read_uploads
 from longclip.index import make_gallery
 
 

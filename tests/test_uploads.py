@@ -10,8 +10,9 @@ from forms import form, found
 from pictures import hollow_png, picture_file
 from PIL import Image
 
+from demos import uploads
 from demos.pictures import THUMBNAIL
-from demos.retrieval import panels, uploads
+from demos.retrieval import panels
 from demos.retrieval.query import MINE
 from demos.selection import TO_CAPTIONS, Selection
 

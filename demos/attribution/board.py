@@ -11,8 +11,8 @@ import numpy as np
 from demos.attribution.answer import Answer, Explanation
 from demos.attribution.order import GRADIENTS, LEAVE_ONE_OUT, QUICK, REMOVALS, ROLLOUT, SHAPLEY, Order
 from demos.attribution.words import coloured, legend, spell
+from demos.pictures import picture_tag
 from demos.pieces import note, visible
-from demos.retrieval.cards import picture_tag
 from longclip.gallery import Gallery
 
 ABOUT = {

@@ -13,11 +13,10 @@ from demos.attribution.edits import change_colour
 from demos.attribution.order import Pair
 from demos.context import Context, Unavailable
 from demos.examples import EVERY, EXAMPLES, Example, example_row, random_rows
+from demos.pictures import picture_tag
 from demos.pieces import note
-from demos.retrieval.cards import picture_tag
-from demos.retrieval.query import picture_book
-from demos.retrieval.uploads import read_uploads
 from demos.selection import Selection
+from demos.uploads import read_uploads
 from longclip.gallery import GalleryError
 
 Update = Any
@@ -61,7 +60,7 @@ class Desk:
 
     def take_random(self) -> list[Update]:
         """Any scene."""
-        book = picture_book(self.context)
+        book = self.context.picture_book()
         rows = random_rows(book, EVERY, 1) if len(book) else []
         return self._fields(Pair(book.captions[rows[0]], picture=book.ids[rows[0]]) if rows else Pair())
 
@@ -94,7 +93,7 @@ class Desk:
         return replace(pair, caption=gallery.captions[gallery.index(pair.picture or "")])
 
     def _example(self, example: Example) -> Pair:
-        book = picture_book(self.context)
+        book = self.context.picture_book()
         if not len(book):
             return Pair()
         row = example_row(book, example)

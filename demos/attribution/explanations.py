@@ -18,7 +18,6 @@ from demos.attribution.explaining import Explaining
 from demos.attribution.order import Order, Pair
 from demos.context import Context, Unavailable
 from demos.pieces import note, progress
-from demos.retrieval.query import longest_caption
 from demos.turns import Turns
 
 Update = Any
@@ -99,7 +98,7 @@ class Explanations:
         return _save(explanation, write_json, "longclip-words.json")
 
     def _find_problem(self, explanation: Explanation, edited: str) -> str:
-        longest = longest_caption(self.context)
+        longest = self.context.longest_caption
         if not explanation.told:
             return "Explain a caption first: then an edit of it can be compared."
         if not edited.strip():

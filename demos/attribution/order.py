@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from demos.context import Context
-from demos.retrieval.query import longest_caption
 from demos.selection import PICTURE_BOOK, Selection
 
 LEVELS = ("words", "phrases", "sentences")
@@ -66,7 +65,7 @@ class Order:
         """The order of a form. Raises ValueError, in a sentence, for bad input."""
         names = ((name or "").strip() for name in (left, right))
         order = cls(replace(pair, caption=caption or ""), tuple(dict.fromkeys(names)), level, method, removal, BUDGET)
-        longest = longest_caption(context)
+        longest = context.longest_caption
         if not order.pair.caption.strip():
             raise ValueError("Write a caption first, or start from one of the examples.")
         if len(order.pair.caption) > longest:

@@ -16,6 +16,7 @@ from demos.attribution.explanations import Explanations
 from demos.attribution.lengths import CAPTION, GALLERY, PLOTS, Lengths
 from demos.attribution.order import BUDGET, LEAST_BUDGET, LEVELS, METHODS, REMOVALS, Order, Pair, most_budget
 from demos.context import Context
+from demos.doors import Doors
 from demos.examples import EXAMPLES
 from demos.pickers import model_picker
 from demos.selection import Selection
@@ -144,7 +145,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         run = listen(fn=explanations.explain, inputs=form, outputs=shown, **heavy)
         run.then(lengths.follow, curves, curve_shown, **heavy)
 
-    opened = sheet.parent.select(desk.open, [selection, carried], [*fields, carried, left, right], **private)
+    opened = Doors(context, sheet).tab().select(desk.open, [selection, carried], [*fields, carried, left, right], **private)
     run_on(opened.then)
     run_on(partial(gr.on, [go.click, caption.submit, level.input, method.input, removal.input]))
     for number, chip in enumerate(chips):

@@ -18,12 +18,13 @@ from demos.generation.order import CUT, LONG, Order
 from demos.generation.sheets import arms
 from demos.generation.studio import Sketch, Studio
 from demos.pieces import note, progress, visible
-from demos.selection import PICTURE_BOOK, Selection
-from longclip.gallery import Gallery
+from demos.selection import Selection
+from demos.turns import Turns
 
 # Seconds between two looks at what is drawn.
 LOOK = 0.15
 SHORT_EXAMPLE, LONG_EXAMPLE = 3, 34
+STOPPED = note("Stopped. Draw again when you like.")
 
 Update = Any
 
@@ -34,15 +35,20 @@ class Drawings:
 
     context: Context
     studio: Studio = field(init=False)
+    _turns: Turns = field(default_factory=Turns)
 
     def __post_init__(self) -> None:
         self.studio = Studio(self.context)
 
-    def draw(self, judge: str, *form: Any) -> Iterator[list[Update]]:
-        """Draws what the form asks for; every arm is shown as it comes."""
+    def draw(self, request: gr.Request | None, judge: str, *form: Any) -> Iterator[list[Update]]:
+        """Draws what the form asks for; every arm is shown as it comes, and stopping says so behind all that was shown."""
+        turn = self._turns.begin(request)
         try:
             order = Order.from_form(self.context.public, *form)
             for name, done, total in self.studio.preparing(order):
+                if not self._turns.is_current(turn):
+                    yield _shown(STOPPED)
+                    return
                 share = f" {100 * done / total:.0f} %" if total else ""
                 yield _shown(f'<p class="report" role="status">Loading {visible(name)} …{share}</p>', busy=True)
         except (ValueError, Unavailable) as error:
@@ -51,15 +57,18 @@ class Drawings:
         sketches: list[Sketch] = []
         shown = begun = time.monotonic()
         for sketches in self.studio.draw(order, judge):
+            if not self._turns.is_current(turn):
+                yield [STOPPED, arms(sketches), *_shown("")[2:]]
+                return
             now = time.monotonic()
             if now - shown >= LOOK:
                 shown = now
                 yield [_status(sketches, now - begun), arms(sketches), gr.skip(), gr.update(visible=True), gr.skip()]
         yield ["", arms(sketches), tuple(sketches), gr.update(visible=False), gr.update(visible=_comparable(sketches))]
 
-    def stop(self) -> list[Update]:
-        """What is shown once the visitor no longer waits."""
-        return [note("Stopped. Draw again when you like."), gr.skip(), gr.skip(), gr.update(visible=False), gr.skip()]
+    def stop(self, request: gr.Request | None = None) -> None:
+        """Ends what is being drawn for the visitor, within a step."""
+        self._turns.begin(request)
 
     def choices(self, sketches: tuple[Sketch, ...]) -> list[Update]:
         """What can be compared: choices of two pickers, the cut arm and Long-CLIP at first, and the two pictures."""
@@ -95,12 +104,17 @@ class Drawings:
 
     def example(self, long: bool) -> str:
         """A prompt: a sentence, or a caption that says something beyond the 77th token."""
-        book = self._book()
-        rows = rows_of_kind(book, LATE if long else EVERY) if book else []
+        book = self.context.picture_book()
+        rows = rows_of_kind(book, LATE if long else EVERY)
         if not rows:
             return ""
         row = rows[(LONG_EXAMPLE if long else SHORT_EXAMPLE) % len(rows)]
         return book.captions[row] if long else book.short_captions[row]
+
+    def arrive(self, selection: Selection, seen: str) -> list[Update]:
+        """The prompt on opening the tab, and what was taken over: the caption of the other tabs, where it is a new one."""
+        caption = selection.caption.strip()
+        return [gr.skip()] * 2 if not caption or caption == seen else [caption, caption]
 
     def carried(self, selection: Selection) -> str | Update:
         """The caption that the visitor looks at in the retrieval tab."""
@@ -108,12 +122,6 @@ class Drawings:
             return selection.caption
         gr.Info("Write or pick a caption in the retrieval tab first.", title="No caption there yet")
         return gr.skip()
-
-    def _book(self) -> Gallery | None:
-        try:
-            return self.context.gallery(PICTURE_BOOK)
-        except Unavailable:
-            return None
 
 
 def _status(sketches: list[Sketch], passed: float) -> str:

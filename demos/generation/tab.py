@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from demos.context import Context
+from demos.doors import Doors
 from demos.generation.drawings import Drawings
 from demos.generation.order import ARMS, MOST_PICTURES, MOST_PUBLIC_STEPS, MOST_STEPS, Order
 from demos.generation.studio import DETECTOR
@@ -104,7 +105,14 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             with gr.Row():
                 seed = gr.Number(fresh.seed, label="Seed", precision=0, minimum=0)
                 count = gr.Slider(1, MOST_PICTURES, fresh.count, step=1, label="Pictures an arm, one a seed")
-                steps = gr.Slider(1, MOST_PUBLIC_STEPS if context.public else MOST_STEPS, fresh.steps, step=1, label="Steps")
+                steps = gr.Slider(
+                    1,
+                    MOST_PUBLIC_STEPS if context.public else MOST_STEPS,
+                    fresh.steps,
+                    step=1,
+                    label="Steps",
+                    elem_id="drawing-steps",
+                )
                 guidance = gr.Slider(1, 20, fresh.guidance, step=0.5, label="Guidance")
             with gr.Row():
                 negative = gr.Textbox(label="Negative prompt", placeholder="what should not be drawn")
@@ -123,6 +131,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             label="Comparison", show_label=False, container=False, type="pil", interactive=False, elem_id="slider", buttons=[]
         )
 
+    seen = gr.State("", time_to_live=3600)
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     form = [prompt, negative, pipeline, model, arms, share, seed, count, steps, guidance, clip_skip]
     shown = [status, board, sketches, stop, comparison]
@@ -130,9 +139,10 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         [go.click, prompt.submit], drawings.draw, [judge, *form], shown, concurrency_id="draw", concurrency_limit=1, **private
     )
     run.then(drawings.choices, sketches, [left, right, slider], **private)
-    stop.click(drawings.stop, None, shown, cancels=[run], **private)
+    stop.click(drawings.stop, None, None, queue=False, **private)
     gr.on([left.input, right.input], drawings.compare, [sketches, left, right], slider, **private)
     short.click(lambda: drawings.example(long=False), None, prompt, **private)
     long.click(lambda: drawings.example(long=True), None, prompt, **private)
+    Doors(context, status).tab().select(drawings.arrive, [selection, seen], [prompt, seen], **private)
     carried.click(drawings.carried, selection, prompt, **private)
     file.upload(drawings.restore, file, [*form, status], **private)

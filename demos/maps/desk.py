@@ -11,9 +11,9 @@ from demos.context import Context, Unavailable
 from demos.maps.maps import Maps
 from demos.maps.view import View, find_point, settings_of
 from demos.pieces import note
-from demos.retrieval.query import MINE, picture_book
-from demos.retrieval.uploads import read_uploads
+from demos.retrieval.query import MINE
 from demos.selection import PICTURE_BOOK, Selection
+from demos.uploads import read_uploads
 from longclip.registry import HUB_PREFIX
 
 
@@ -29,7 +29,7 @@ class Desk:
         query = dict(request.query_params)
         typed = (name for name in map(query.get, ("left", "right")) if name and name.startswith(HUB_PREFIX))
         view = View.from_address(query, (*self.context.models, *(name for name in typed if self.context.spec(name))))
-        view = view.changed(point=find_point(picture_book(self.context), query.get("point", "")))
+        view = view.changed(point=find_point(self.context.picture_book(), query.get("point", "")))
         return [view, *_form(view), view.caption, view.among]
 
     def arrive(self, selection: Selection, view: View, seen: Selection | None) -> list[Any]:

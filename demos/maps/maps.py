@@ -21,7 +21,6 @@ from demos.maps.placing import Placed, place
 from demos.maps.points import draw_points, find_colourings
 from demos.maps.view import View, is_captioned, point_name, split_point
 from demos.pieces import note, progress
-from demos.retrieval.query import longest_caption
 from demos.turns import Turns
 from longclip.gallery import Gallery
 from longclip.projection import Map, Projector
@@ -226,7 +225,7 @@ class Maps:
         return columns, [points.tolist() for points in found]
 
     def _problem(self, view: View) -> str | None:
-        longest = longest_caption(self.context)
+        longest = self.context.longest_caption
         if len(view.caption) > longest:
             return f"The caption has {len(view.caption):,} characters; at most {longest:,} are read here."
         if not view.gallery:

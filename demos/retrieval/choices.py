@@ -13,10 +13,10 @@ from demos.examples import EVERY, EXAMPLES, KINDS, example_row, random_rows
 from demos.pieces import model_terms, note
 from demos.retrieval import panels
 from demos.retrieval.cards import grid
-from demos.retrieval.query import MINE, picture_book, settle
+from demos.retrieval.query import MINE, settle
 from demos.retrieval.sums import like
-from demos.retrieval.uploads import MOST, MOST_PUBLIC, read_uploads
 from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.uploads import MOST, MOST_PUBLIC, read_uploads
 from longclip.gallery import Gallery, GalleryError
 from longclip.registry import HUB_PREFIX
 
@@ -40,7 +40,7 @@ class Choices:
         typed = (name for name in map(query.get, ("left", "right")) if name and name.startswith(HUB_PREFIX))
         known = (*self.context.models, *(name for name in typed if self.context.spec(name)))
         selection = Selection.from_address(query, known)
-        book = picture_book(self.context)
+        book = self.context.picture_book()
         if len(book):
             known = selection.picture in book.ids
             row = book.index(selection.picture) if known else example_row(book, EXAMPLES[0])
@@ -50,13 +50,13 @@ class Choices:
 
     def pick_example(self, number: int, *form: Any) -> list[Any]:
         """Takes the scene of an example button."""
-        example, book = EXAMPLES[number], picture_book(self.context)
+        example, book = EXAMPLES[number], self.context.picture_book()
         row = example_row(book, example) if len(book) else None
         return self._take(settle(self.context, *form), book, row, example.short)
 
     def pick_random(self, *form: Any) -> list[Any]:
         """Takes any scene."""
-        book = picture_book(self.context)
+        book = self.context.picture_book()
         row = random_rows(book, EVERY, 1)[0] if len(book) else None
         return self._take(settle(self.context, *form), book, row)
 
@@ -139,7 +139,7 @@ class Choices:
 
     def browse(self, kind: str) -> str:
         """Scenes to pick from."""
-        book = picture_book(self.context)
+        book = self.context.picture_book()
         return grid(book, random_rows(book, kind if kind in KINDS else EVERY, BROWSED)) if len(book) else ""
 
     def _take(self, selection: Selection, book: Gallery, row: int | None, short: bool = False) -> list[Any]:

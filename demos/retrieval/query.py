@@ -12,7 +12,6 @@ from longclip.gallery import Gallery
 
 # The choice of gallery that stands for the visitor's own pictures.
 MINE = "mine"
-LONGEST, LONGEST_PUBLIC = 200_000, 20_000
 # Share of a caption's words that must occur in the picture's own caption for the picture to stay the right answer.
 ALIKE = 0.8
 _WORD = re.compile(r"\w+")
@@ -33,7 +32,7 @@ def settle(
         return settled.changed(picture=None)
     if search == TO_CAPTIONS or own:
         return settled
-    book = picture_book(context)
+    book = context.picture_book()
     found = _row_of_caption(book, settled.caption)
     if found is None and settled.picture in book.ids:
         row = book.index(settled.picture)
@@ -43,7 +42,7 @@ def settle(
 
 def find_problem(context: Context, selection: Selection) -> str | None:
     """Why there is nothing to search, as a sentence; None where there is."""
-    longest = longest_caption(context)
+    longest = context.longest_caption
     try:
         if selection.search != TO_CAPTIONS and not selection.caption.strip():
             return "Write a caption first, or start from one of the examples."
@@ -63,19 +62,6 @@ def find_problem(context: Context, selection: Selection) -> str | None:
     except Unavailable as error:
         return str(error)
     return None
-
-
-def longest_caption(context: Context) -> int:
-    """Characters of a caption that are accepted."""
-    return LONGEST_PUBLIC if context.public else LONGEST
-
-
-def picture_book(context: Context) -> Gallery:
-    """The built-in gallery; an empty one where it is not there."""
-    try:
-        return context.gallery(PICTURE_BOOK)
-    except Unavailable:
-        return Gallery([], [], [], [], [])
 
 
 def _row_of_caption(gallery: Gallery, caption: str) -> int | None:

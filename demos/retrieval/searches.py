@@ -16,7 +16,7 @@ from demos.pieces import note
 from demos.retrieval import panels
 from demos.retrieval.cards import Results, is_waiting, notice, ranked_cards, waiting
 from demos.retrieval.figures import rank_figure
-from demos.retrieval.query import find_problem, longest_caption, picture_book, settle
+from demos.retrieval.query import find_problem, settle
 from demos.retrieval.ranking import Point, Ranking, look_alikes, rank_by_sentences, rank_gallery, right_row, write_csv
 from demos.retrieval.reading import reading
 from demos.retrieval.sums import has_own_picture
@@ -123,7 +123,7 @@ class Searches:
         if problem := find_problem(self.context, selection):
             raise gr.Error(problem)
         try:
-            ranking, book = rank_gallery(self.context, selection, model), picture_book(self.context)
+            ranking, book = rank_gallery(self.context, selection, model), self.context.picture_book()
         except Unavailable as error:
             raise gr.Error(str(error)) from error
         return [
@@ -194,13 +194,13 @@ class Searches:
             else:
                 gallery, row = self.context.gallery(selection.gallery), right_row(self.context, selection)
         except Unavailable:
-            gallery, row = picture_book(self.context), None
+            gallery, row = self.context.picture_book(), None
         own = gallery.captions[row] if row is not None else None
         return panels.answer_panel(selection, gallery, row, selection.address(TAB, own))
 
     def _reading(self, name: str, caption: str) -> str:
         tokenizer, text = self.context.tokenizer(name), caption or ""
-        if tokenizer is None or len(text) > longest_caption(self.context):
+        if tokenizer is None or len(text) > self.context.longest_caption:
             return reading(self._spec(name), text, None)
         return reading(self._spec(name), text, tokenizer(text), tokenizer.known(text) if tokenizer.words else ())
 
