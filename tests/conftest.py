@@ -36,6 +36,10 @@ def tiny_config(context_length: int, vocab_size: int) -> dict[str, Any]:
     }
 
 
+# Milliseconds that a page of the app has for anything.
+PATIENCE = 240_000
+
+
 @pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
     """A function from a context length to the folder of a random model in our own format; read it, never write to it."""
@@ -128,3 +132,24 @@ def browser() -> Iterator:
 
     with open_browser() as browser:
         yield browser
+
+
+@pytest.fixture
+def visit(browser, address) -> Iterator:
+    """A function (query, width, height) -> page of the app, not waited for; no error and no outside request in the end."""
+    from serving import Log, watch
+
+    logs, pages = [], []
+
+    def open_one(query: str = "", width: int = 1440, height: int = 900):
+        page = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
+        page.set_default_timeout(PATIENCE)
+        logs.append(watch(page, address))
+        pages.append(page)
+        page.goto(address + query)
+        return page
+
+    yield open_one
+    for page in pages:
+        page.close()
+    assert logs == [Log()] * len(logs)

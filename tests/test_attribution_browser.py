@@ -4,42 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from serving import NO_BROWSER, Log, find_browser, watch
+from serving import NO_BROWSER, find_browser
 
 if find_browser() is None and os.environ.get("LONGCLIP_REQUIRE_CHROMIUM") != "1":
     pytest.skip(NO_BROWSER, allow_module_level=True)
 
 pytestmark = pytest.mark.slow
-SECONDS = 120_000
 SCRIPT = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>${window.hacked=1}{{window.hacked=1}}'
 MAPPED = "#words-board .reader.right[data-maps]"
 PIXELS = "canvas => canvas.hidden ? '' : canvas.toDataURL()"
 
 
 @pytest.fixture
-def open_tab(browser, address) -> Iterator:
-    """A function (query, width) -> page with the tab open and its maps there; no error and no outside request in the end."""
-    logs, pages = [], []
+def open_tab(visit):
+    """A function (query, width) -> page with the tab open and its maps there."""
 
     def open_one(query: str = "", width: int = 1360):
-        page = browser.new_page(viewport={"width": width, "height": 900}, accept_downloads=True)
-        page.set_default_timeout(SECONDS)
-        logs.append(watch(page, address))
-        page.goto(f"{address}?tab=attribute{query}")
+        page = visit(f"?tab=attribute{query}", width)
         page.wait_for_selector(MAPPED)
         page.wait_for_selector("#reading-plot .scatterlayer")
-        pages.append(page)
         return page
 
-    yield open_one
-    for page in pages:
-        page.close()
-    assert logs == [Log()] * len(logs)
+    return open_one
 
 
 def word(page, number: int, side: str = "right"):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving import NO_BROWSER, Log, find_browser, watch
+from serving import NO_BROWSER, find_browser
 
 import longclip
 from longclip.gallery import Gallery
@@ -20,30 +19,21 @@ if find_browser() is None and os.environ.get("LONGCLIP_REQUIRE_CHROMIUM") != "1"
     pytest.skip(NO_BROWSER, allow_module_level=True)
 
 pytestmark = pytest.mark.slow
-SECONDS = 120_000
 SCRIPT = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>${window.hacked=1}{{window.hacked=1}}'
 
 
 @pytest.fixture
-def open_page(browser, address) -> Iterator:
-    """A function (query, width) -> page, opened and with its first results; no error and no outside request in the end."""
-    logs, pages = [], []
+def open_page(visit):
+    """A function (query, width) -> page with its first results."""
 
     def open_one(query: str = "", width: int = 1440):
-        page = browser.new_page(viewport={"width": width, "height": 900}, accept_downloads=True)
-        page.set_default_timeout(SECONDS)
-        logs.append(watch(page, address))
-        page.goto(address + query)
+        page = visit(query, width)
         page.wait_for_selector("#left-ranking .card")
         page.wait_for_selector("#right-ranking .card")
         page.wait_for_selector("#curve .scatterlayer")
-        pages.append(page)
         return page
 
-    yield open_one
-    for page in pages:
-        page.close()
-    assert logs == [Log()] * len(logs)
+    return open_one
 
 
 @pytest.fixture(scope="module")
@@ -128,15 +118,12 @@ def test_a_link_opens_what_it_names(open_page, book, scene):
     assert "Picture book Long-CLIP" in page.input_value("#left-model input")
 
 
-def test_an_address_opens_its_tab_and_follows_the_tabs(browser, address):
-    page = browser.new_page()
-    page.set_default_timeout(SECONDS)
-    page.goto(address + "?tab=evaluate")
+def test_an_address_opens_its_tab_and_follows_the_tabs(visit):
+    page = visit("?tab=evaluate")
     page.wait_for_selector("text=Measure it yourself")
     page.wait_for_url("**tab=evaluate*picture=*")
     page.get_by_role("tab", name="Long-text retrieval").click()
     page.wait_for_url("**tab=retrieval*")
-    page.close()
 
 
 def test_a_model_that_cannot_be_fetched_leaves_the_other_side_working(open_page):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving import NO_BROWSER, find_browser, open_browser, run_app
+from serving import NO_BROWSER, find_browser
 
 from longclip.gallery import Gallery
 from longclip.registry import assets
@@ -16,7 +15,6 @@ if find_browser() is None and os.environ.get("LONGCLIP_REQUIRE_CHROMIUM") != "1"
     pytest.skip(NO_BROWSER, allow_module_level=True)
 
 pytestmark = pytest.mark.slow
-SECONDS = 240_000
 # Where a point of the first map is in the window.
 PLACE = """(point) => {
   const plot = document.querySelector('#linked-maps .map.left .plot'), { xaxis, yaxis } = plot._fullLayout;
@@ -43,33 +41,18 @@ LONELY = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with run_app(tmp_path_factory.mktemp("app")) as app:
-        yield app.address
-    assert "Traceback" not in app.log.read_text()
-
-
 @pytest.fixture
-def open_maps(address) -> Iterator:
-    """A function (query, width) -> page whose maps by PCA are drawn; no error and no outside request in the end."""
-    errors: list[str] = []
-    with open_browser() as browser:
+def open_maps(visit):
+    """A function (query, width) -> page whose maps by PCA are drawn."""
 
-        def open_one(query: str = "", width: int = 1360):
-            page = browser.new_page(viewport={"width": width, "height": 1000}, accept_downloads=True)
-            page.set_default_timeout(SECONDS)
-            page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            page.on("request", lambda request: _check(request.url, address, errors))
-            page.goto(f"{address}?tab=maps&method=pca{query}")
-            page.wait_for_selector("#linked-maps .map.right canvas")
-            page.wait_for_selector("#maps-figures table")
-            page.wait_for_function("document.querySelector('#linked-maps select').options.length > 3")
-            return page
+    def open_one(query: str = "", width: int = 1360):
+        page = visit(f"?tab=maps&method=pca{query}", width, 1000)
+        page.wait_for_selector("#linked-maps .map.right canvas")
+        page.wait_for_selector("#maps-figures table")
+        page.wait_for_function("document.querySelector('#linked-maps select').options.length > 3")
+        return page
 
-        yield open_one
-    assert errors == []
+    return open_one
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +173,3 @@ def test_fifty_thousand_points_are_drawn_and_hit(open_maps):
     page.mouse.move(x - 20, y)
     page.mouse.move(x, y, steps=3)
     page.wait_for_function("window.hit !== null")
-
-
-def _check(url: str, address: str, errors: list[str]) -> None:
-    if not url.startswith((address, "data:", "blob:", "about:")):
-        errors.append(f"outside: {url}")
