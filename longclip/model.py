@@ -117,9 +117,13 @@ class LongCLIP(CLIP):
         pooled = run_blocks(self.transformer, x, groups, causal=True, pooled=ends, prefix=prefix, shared=shared)
         return self._features(pooled, normalize)
 
-    def text_states(self, text: Tensor) -> Tensor:
-        """Token ids [n, L] -> hidden states of every token after the final norm, [n, L, width]; pads are tokens here."""
-        return self.ln_final(self._text_blocks(text)[0])
+    def text_states(self, text: Tensor, blocks: int | None = None) -> Tensor:
+        """Token ids [n, L] -> hidden states of every token after the final norm, [n, L, width]; pads are tokens here.
+
+        With `blocks` those behind the first so many blocks.
+        """
+        last, states = self._text_blocks(text)
+        return self.ln_final(last if blocks is None else states[blocks - 1])
 
     def forward_intermediates(  # the arguments are open_clip's
         self,

@@ -17,7 +17,7 @@ from longclip.encoder import Encoder
 from longclip.generation.drawing import DrawingError, Settings, draw
 from longclip.generation.pipelines import load_pipeline, swap
 from longclip.generation.prompts import MOST_CHUNKS, embed, embed_in_chunks, mix
-from longclip.generation.text_models import clip_tokenizer, own_tokenizer, stretch_text_model, text_model
+from longclip.generation.text_models import clip_tokenizer, final_norm, own_tokenizer, stretch_text_model, text_model
 from longclip.generation.word_maps import WordMaps
 from longclip.images import Preprocessing
 from longclip.model import build_model
@@ -63,7 +63,22 @@ def test_a_text_model_gives_the_encoders_own_states(tiny_model_folder, length, q
     with torch.inference_mode():
         wanted = encoder.model.text_states(ids)
         found = text_model(encoder)(ids).last_hidden_state
-    assert (found - wanted).abs().max() < 1e-5
+        assert (found - wanted).abs().max() < 1e-5
+        lower = text_model(encoder, blocks=1)(ids).last_hidden_state
+        assert (lower - encoder.model.text_states(ids, blocks=1)).abs().max() < 1e-5 and not torch.allclose(lower, found)
+
+
+def test_a_pipeline_that_reads_fewer_blocks_reads_as_many_of_another_encoder(clip, long_clip):
+    pipeline = sd_pipeline(clip)
+    pipeline.text_encoder = text_model(clip, blocks=1)
+    with torch.no_grad():
+        final_norm(pipeline.text_encoder).weight.mul_(2)
+    swapped = swap(pipeline, long_clip)
+    assert swapped.text_encoder.config.num_hidden_layers == 1
+    states, norm = embed(swapped, CORPUS[0]).states, long_clip.model.ln_final
+    plain = long_clip.model.text_states(long_clip.tokenizer.filled([CORPUS[0]])[:, :77], 1)
+    own = final_norm(pipeline.text_encoder)
+    assert torch.allclose(states, (plain - norm.bias) / norm.weight * own.weight + own.bias, atol=1e-4)
 
 
 def test_the_tokenizer_survives_both_ways(clip):

@@ -20,19 +20,20 @@ class DiffusionRecipe:
 
     name: str = option(EMBEDDED, "what the pipeline is called")
     encoder: str = option("picturebook-clip", "the text encoder that the U-Net learns to read, frozen")
+    text_blocks: int = option(2, "lowest blocks of that encoder's text tower, whose states are read")
     size: int = option(64, "pixels a side")
     seed: int = option(0, "seed of weights, scenes, captions and noise")
 
     channels: int = option(8, "channels of the latents, at a quarter of the picture's side")
     autoencoder_width: int = option(16, "channels of the autoencoder's first level; 2 and 4 times that further down")
-    autoencoder_steps: int = option(4500, "steps of the autoencoder")
+    autoencoder_steps: int = option(2600, "steps of the autoencoder")
     autoencoder_batch: int = option(32, "scenes a step of the autoencoder")
     autoencoder_rate: float = option(2e-3, "the autoencoder's highest learning rate")
     divergence: float = option(1e-4, "weight of the latents' divergence from a normal distribution")
 
     scenes: int = option(40_000, "scenes whose latents the U-Net learns from, again and again, with ever new captions")
     width: int = option(32, "channels of an attention head of the U-Net; 2, 3 and 5 times that in its three levels")
-    steps: int = option(8000, "steps of the U-Net")
+    steps: int = option(6000, "steps of the U-Net")
     first_steps: int = option(1000, "of these, the first, on scenes of a subject alone")
     batch: int = option(64, "scenes a step of the U-Net")
     learning_rate: float = option(8e-4, "the U-Net's highest learning rate")
@@ -42,9 +43,9 @@ class DiffusionRecipe:
     average: float = option(0.999, "decay of the running average of the U-Net's weights, which is what ships")
 
     detector_width: int = option(32, "channels of the detector's first level; 2 and 3 times that further down")
-    detector_steps: int = option(1200, "steps of the detector")
+    detector_steps: int = option(3200, "steps of the detector")
     detector_batch: int = option(32, "scenes a step of the detector")
-    detector_rate: float = option(1e-3, "the detector's highest learning rate")
+    detector_rate: float = option(1.5e-3, "the detector's highest learning rate")
 
     warmup: int = option(100, "steps over which each learning rate rises")
     save_every: int = option(200, "steps between two states on disk")

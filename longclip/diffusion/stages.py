@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ..encoder import Encoder, load
 from ..generation.text_models import clip_tokenizer, text_model
 from ..training.batches import load_batches
 from .autoencoder import autoencoder_losses, build_autoencoder, scale_latents
-from .denoiser import build_scheduler, build_unet, denoiser_loss
+from .denoiser import build_scheduler, build_unet, denoiser_loss, whiten_prompts
 from .detector import Detector, build_detector, detector_losses
 from .fitting import Fit, fit
 from .recipe import DiffusionRecipe
@@ -30,6 +30,8 @@ LATENTS, DETECTOR = "latents", "detector"
 LARGEST_FILE = "9MB"
 _LATENTS_A_FILE = 4096
 _PICTURES_A_CALL = 64
+# Batches of captions whose states say in which directions they vary.
+_BATCHES_OF_STATES = 8
 
 
 def train(recipe: DiffusionRecipe, work: Path, out: Path, workers: int = 1, stages: Sequence[str] = STAGES) -> Path:
@@ -65,7 +67,7 @@ def write_pipeline(
     pipeline = StableDiffusionPipeline(
         vae=autoencoder.half(),
         # Single precision: transformers takes the stored one, diffusers does not, and a pipeline of both cannot draw.
-        text_encoder=text_model(encoder),
+        text_encoder=text_model(encoder, recipe.text_blocks),
         tokenizer=clip_tokenizer(encoder.tokenizer),
         unet=unet.half(),
         scheduler=build_scheduler(),
@@ -98,16 +100,21 @@ def _train_detector(recipe: DiffusionRecipe, work: Path, autoencoder: Autoencode
 def _train_unet(
     recipe: DiffusionRecipe, work: Path, unet: UNet2DConditionModel, encoder: Encoder, latents: Tensor, workers: int
 ) -> None:
-    scheduler = build_scheduler()
+    scheduler, batches = build_scheduler(), Captions(recipe)
+
+    @torch.no_grad()
+    def read(captions: list[str]) -> Tensor:
+        return encoder.model.text_states(encoder.tokenizer.filled(captions), recipe.text_blocks)
 
     def losses(batch: tuple[list[int], list[str]], rng: torch.Generator) -> dict[str, Tensor]:
         rows, captions = batch
-        with torch.no_grad():
-            states = encoder.model.text_states(encoder.tokenizer.filled(captions))
-        return {"velocity": denoiser_loss(unet, scheduler, latents[rows].float(), states, rng)}
+        return {"velocity": denoiser_loss(unet, scheduler, latents[rows].float(), read(captions), rng)}
+
+    whiten_prompts(unet, torch.cat([read(batches[step][1]) for step in range(_BATCHES_OF_STATES)]))
 
     plan = _plan(recipe, "unet", work, recipe.steps, recipe.learning_rate, recipe.average)
-    fit(plan, unet, Captions(recipe), losses, workers, json.dumps(asdict(recipe)))
+    rest = [entry.name for entry in fields(recipe) if not entry.name.startswith("detector")]
+    fit(plan, unet, batches, losses, workers, _key(recipe, *rest))
 
 
 @torch.inference_mode()

@@ -13,11 +13,12 @@ from ..encoder import Encoder
 from ..registry import assets
 from .prompts import text_towers
 from .specs import EMBEDDED, SPECS
-from .text_models import clip_tokenizer, stretch_text_model, text_model
+from .text_models import clip_tokenizer, final_norm, stretch_text_model, text_model
 from .word_maps import record_attention
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from transformers import CLIPTextModel
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -69,8 +70,10 @@ def load_pipeline(
 def swap(pipeline: DiffusionPipeline, encoder: Encoder) -> DiffusionPipeline:
     """A second pipeline that reads prompts with `encoder`, and shares everything else but the scheduler's state.
 
-    A second text encoder (SDXL's) is stretched to as many positions, untrained. `pipeline` stays as it is: there is
-    nothing to put back. Raises ValueError where the encoder's states are not as wide as the pipeline's U-Net reads them.
+    Where the pipeline's own text encoder has fewer blocks, as many of the encoder's are read, and the pipeline's own norm
+    behind them, as the encoder's belongs to its last block. A second text encoder (SDXL's) is stretched to as many
+    positions, untrained. `pipeline` stays as it is: there is nothing to put back. Raises ValueError where the encoder's
+    states are not as wide as the pipeline's U-Net reads them.
     """
     first, *second = text_towers(pipeline)
     width, wanted = encoder.model.config["text_cfg"]["width"], first.model.config.hidden_size
@@ -82,7 +85,7 @@ def swap(pipeline: DiffusionPipeline, encoder: Encoder) -> DiffusionPipeline:
         )
     dtype, device = first.model.dtype, first.model.device
     parts: dict[str, Any] = {
-        "text_encoder": text_model(encoder).to(device, dtype),
+        "text_encoder": _read_as(first.model, encoder).to(device, dtype),
         "tokenizer": clip_tokenizer(encoder.tokenizer),
     }
     parts["tokenizer"].pad_token = pipeline.tokenizer.pad_token
@@ -97,6 +100,14 @@ def swap(pipeline: DiffusionPipeline, encoder: Encoder) -> DiffusionPipeline:
     )
     swapped.set_progress_bar_config(disable=True)
     return swapped
+
+
+def _read_as(own: CLIPTextModel, encoder: Encoder) -> CLIPTextModel:
+    """The encoder's text tower, as deep as a pipeline's own."""
+    model = text_model(encoder, own.config.num_hidden_layers)
+    if model.config.num_hidden_layers < encoder.model.config["text_cfg"]["layers"]:
+        final_norm(model).load_state_dict(final_norm(own).state_dict())
+    return model
 
 
 def _locate(name: str, progress: hub.Progress | None) -> Path:

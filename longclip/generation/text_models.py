@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn import LayerNorm
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.hugging_face import to_state
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 _TABLE = "embeddings.position_embedding.weight"
 
 
-def text_model(encoder: Encoder) -> CLIPTextModel:
-    """The text tower of any CLIP or Long-CLIP, its weights copied, on the encoder's device.
+def text_model(encoder: Encoder, blocks: int | None = None) -> CLIPTextModel:
+    """The text tower of any CLIP or Long-CLIP, its weights copied, on the encoder's device; or its lowest `blocks` alone, for a
+    pipeline that reads these.
 
     Its hidden states are the encoder's own (`LongCLIP.text_states`), position by position.
     """
@@ -32,12 +34,20 @@ def text_model(encoder: Encoder) -> CLIPTextModel:
     state = {name: value.detach() for name, value in encoder.model.state_dict().items()}
     checkpoint = Checkpoint(encoder.model.config, state, "model")
     text = {name: value for name, value in state.items() if not name.startswith(("visual.", "logit_", "text_projection"))}
-    model = CLIPTextModel(CLIPTextConfig(**write_text_config(checkpoint)))
+    config = CLIPTextConfig(**write_text_config(checkpoint))
+    config.num_hidden_layers = min(blocks or config.num_hidden_layers, config.num_hidden_layers)
+    model = CLIPTextModel(config)
     # Releases of transformers differ in whether the tower's names begin with its own.
     prefix = "" if _TABLE in model.state_dict() else "text_model."
     theirs = {prefix + name.removeprefix("text_model."): value for name, value in to_state(text).items()}
-    model.load_state_dict(theirs)
+    wanted = model.state_dict()
+    model.load_state_dict({name: theirs[name] for name in wanted})
     return model.eval().requires_grad_(False).to(encoder.device)
+
+
+def final_norm(model: CLIPTextModel) -> LayerNorm:
+    """The norm that a text model ends with."""
+    return next(module for place, module in model.named_modules() if place.endswith("final_layer_norm"))
 
 
 def stretch_text_model(model: CLIPTextModel | CLIPTextModelWithProjection) -> CLIPTextModel | CLIPTextModelWithProjection:
