@@ -67,9 +67,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _describe(figures: dict[str, Any]) -> str:
-    encoded, reused = (sum(figures[what].values()) for what in ("encoded", "reused"))
+    encoded = figures["encoded"]
+    known = ", the others were known" if encoded.get("image", 0) < figures["pictures"] else ""
     lines = [f"{figures['gallery']} has {figures['pictures']:,} pictures"]
-    lines.append(f"{encoded:,} pictures and captions were encoded, {reused:,} were known")
+    lines.append(f"{sum(encoded.values()):,} pictures and captions were encoded{known}")
     lines += figures["skipped"][:_SHOWN]
     if figures["broken"] > _SHOWN:
         lines.append(f"and {figures['broken'] - _SHOWN:,} more that were left out")
