@@ -282,6 +282,13 @@ def test_what_is_not_there_gets_a_sentence(maps, desk, context):
         maps.export(View(gallery="gone"), "csv")
 
 
+def test_maps_that_a_page_has_missed_are_sent_again(maps, drawn):
+    sent = next(step[1] for step in drawn if "colours" in step[1])
+    again = maps.redraw(PCA)
+    assert all(json.dumps(again[name]) == json.dumps(sent[name]) for name in ("value", "colours"))
+    assert maps.redraw(View(gallery="gone")) == gr.skip()
+
+
 def test_a_newer_sketch_ends_the_older(maps, drawn):
     class Visitor:
         session_hash = "one"

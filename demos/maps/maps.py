@@ -57,6 +57,16 @@ class Maps:
         turn = self._turns.latest(request)
         yield from self._while_current(turn, self._finish(view))
 
+    def redraw(self, view: View) -> Update:
+        """The maps that are there, and what they can be coloured by, for a page that has missed them."""
+        try:
+            gallery, _ = self._there(view)
+            return self._draw(view if self.atlas.ready(view) else first_look(view)) | {
+                "colours": self._colourings(view, gallery)
+            }
+        except Unavailable:
+            return gr.skip()
+
     def stop(self) -> list[Update]:
         """What stands once a visitor no longer waits: the maps that are there."""
         return [note("Stopped. The maps are those that were there already."), gr.update(visible=False)]
@@ -142,9 +152,8 @@ class Maps:
         for done, total in self.atlas.comparing(view):
             yield _step(progress("Comparing both models' neighbourhoods", done / max(1, total)), busy=True)
         overlap = self.atlas.overlap(view)
-        colourings = find_colourings(gallery, overlap, self.atlas.counts(view) if is_captioned(gallery) else None)
         # All at once, for Gradio loses properties of a component that the next step follows too soon.
-        drawing |= {"colours": colourings}
+        drawing |= {"colours": self._colourings(view, gallery)}
         yield _step(_lacking(gallery), drawing, self._figures(shown, gallery, overlap), sheets.changed(gallery, overlap))
         time.sleep(SETTLE)
 
@@ -172,6 +181,10 @@ class Maps:
     def _draw(self, view: View) -> Update:
         data = draw_points(view.gallery, self.atlas.gallery(view), self.atlas.maps(view), self.titles(view))
         return gr.update(value=data | {"method": METHODS[view.settings.method]})
+
+    def _colourings(self, view: View, gallery: Gallery) -> Any:
+        counts = self.atlas.counts(view) if is_captioned(gallery) else None
+        return find_colourings(gallery, self.atlas.overlap(view), counts)
 
     def _figures(self, view: View, gallery: Gallery, overlap: np.ndarray | None) -> str:
         return sheets.figures(self.titles(view), self.atlas.companions(view), overlap, len(gallery))

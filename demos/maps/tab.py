@@ -175,6 +175,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         )
     )
     mark_on(clear.click(desk.take_away, view, [view, caption, picture], **private))
+    linked.lost(maps.redraw, view, linked, **private)
     linked.lasso(desk.gather, view, [caught, gathered, gathering, status], **private)
     draw_on(map_these.click(desk.map_caught, [view, selection, caught], [view, selection, gallery], **private))
     search_these.click(desk.search_caught, [selection, caught], selection, **private).then(
