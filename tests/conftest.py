@@ -107,6 +107,22 @@ def choices(context):
     return Choices(context)
 
 
+@pytest.fixture(scope="module")
+def clip(tiny_model_folder):
+    """A tiny CLIP of 77 positions."""
+    import longclip
+
+    return longclip.load(tiny_model_folder(77))
+
+
+@pytest.fixture(scope="module")
+def long_clip(tiny_model_folder):
+    """The same of 248."""
+    import longclip
+
+    return longclip.load(tiny_model_folder(248))
+
+
 @pytest.fixture(scope="session")
 def book(context):
     """The gallery that ships with the project."""

@@ -27,16 +27,6 @@ LONG = " ".join(CORPUS * 3)
 FEW = Settings(steps=3, guidance=4.0)
 
 
-@pytest.fixture(scope="module")
-def clip(tiny_model_folder):
-    return longclip.load(tiny_model_folder(77))
-
-
-@pytest.fixture(scope="module")
-def long_clip(tiny_model_folder):
-    return longclip.load(tiny_model_folder(248))
-
-
 @pytest.fixture
 def pipeline(clip):
     return sd_pipeline(clip)

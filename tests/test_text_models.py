@@ -17,16 +17,6 @@ from longclip.positions import stretch_positions
 LONG = " ".join(CORPUS * 3)
 
 
-@pytest.fixture(scope="module")
-def clip(tiny_model_folder):
-    return longclip.load(tiny_model_folder(77))
-
-
-@pytest.fixture(scope="module")
-def long_clip(tiny_model_folder):
-    return longclip.load(tiny_model_folder(248))
-
-
 @pytest.mark.parametrize("length", [77, 248])
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_text_model_gives_the_encoders_own_states(tiny_model_folder, length, quick):

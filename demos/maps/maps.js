@@ -314,19 +314,20 @@ function isNew(name, now) {
 
 // A page that is busy now and then misses a property that is sent to it. What is chosen comes last: what is missing then is asked
 // for again.
-let asked = 0;
+let asked = 0, timer = 0;
 function complete() {
   if (!props.marks || (props.value && props.colours) || asked > 9) return;
   asked += 1;
   trigger('lost');
-  setTimeout(complete, 3000);
+  timer = setTimeout(complete, 3000);
 }
 
 async function refresh() {
   if (isNew('points', props.value)) await drawMaps();
   if (isNew('classes', props.colours)) listColours();
   if (isNew('rings', props.marks)) { drawMarks(); showAddress(); }
-  setTimeout(complete, 1000);
+  clearTimeout(timer);
+  timer = setTimeout(complete, 1000);
 }
 
 // Not as quoted names: Gradio takes each quoted name in this file that a component is asked for as an event of it.

@@ -14,8 +14,6 @@ from .autoencoder import FACTOR
 from .recipe import DiffusionRecipe
 
 _CLAMP = 5.0
-# Share of the mean variance below which a direction of the text states is taken for nothing.
-_LEAST_VARIANCE = 0.01
 _LEVELS = (2, 3, 5)
 _CHANNELS_A_GROUP = 4  # of the narrowest; more further down
 
@@ -36,20 +34,6 @@ def build_unet(recipe: DiffusionRecipe, text_width: int) -> UNet2DConditionModel
         attention_head_dim=list(_LEVELS),
         norm_num_groups=max(1, recipe.width // _CHANNELS_A_GROUP),
     )
-
-
-@torch.no_grad()
-def whiten_prompts(unet: UNet2DConditionModel, states: Tensor) -> None:
-    """Scales what the cross-attention of an untrained U-Net reads to a variance of 1 in every direction of the text states.
-
-    A text tower tells words apart in directions in which its states vary little beside a few others. Left to itself the
-    U-Net needs thousands of steps to find them. states: [n, L, width].
-    """
-    values, directions = torch.linalg.eigh(torch.cov(states.flatten(0, 1).T))
-    whiten = directions * (values + _LEAST_VARIANCE * values.mean()).rsqrt() @ directions.T
-    for name, layer in unet.named_modules():
-        if name.endswith(("attn2.to_k", "attn2.to_v")):
-            layer.weight.copy_(layer.weight @ whiten)
 
 
 def build_scheduler() -> DPMSolverMultistepScheduler:

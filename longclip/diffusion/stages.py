@@ -18,7 +18,7 @@ from ..encoder import Encoder, load
 from ..generation.text_models import clip_tokenizer, text_model
 from ..training.batches import load_batches
 from .autoencoder import autoencoder_losses, build_autoencoder, scale_latents
-from .denoiser import build_scheduler, build_unet, denoiser_loss, whiten_prompts
+from .denoiser import build_scheduler, build_unet, denoiser_loss
 from .detector import Detector, build_detector, detector_losses
 from .fitting import Fit, fit
 from .recipe import DiffusionRecipe
@@ -30,8 +30,6 @@ LATENTS, DETECTOR = "latents", "detector"
 LARGEST_FILE = "9MB"
 _LATENTS_A_FILE = 4096
 _PICTURES_A_CALL = 64
-# Batches of captions whose states say in which directions they vary.
-_BATCHES_OF_STATES = 8
 
 
 def train(recipe: DiffusionRecipe, work: Path, out: Path, workers: int = 1, stages: Sequence[str] = STAGES) -> Path:
@@ -100,21 +98,17 @@ def _train_detector(recipe: DiffusionRecipe, work: Path, autoencoder: Autoencode
 def _train_unet(
     recipe: DiffusionRecipe, work: Path, unet: UNet2DConditionModel, encoder: Encoder, latents: Tensor, workers: int
 ) -> None:
-    scheduler, batches = build_scheduler(), Captions(recipe)
-
-    @torch.no_grad()
-    def read(captions: list[str]) -> Tensor:
-        return encoder.model.text_states(encoder.tokenizer.filled(captions), recipe.text_blocks)
+    scheduler = build_scheduler()
 
     def losses(batch: tuple[list[int], list[str]], rng: torch.Generator) -> dict[str, Tensor]:
         rows, captions = batch
-        return {"velocity": denoiser_loss(unet, scheduler, latents[rows].float(), read(captions), rng)}
-
-    whiten_prompts(unet, torch.cat([read(batches[step][1]) for step in range(_BATCHES_OF_STATES)]))
+        with torch.no_grad():
+            states = encoder.model.text_states(encoder.tokenizer.filled(captions), recipe.text_blocks)
+        return {"velocity": denoiser_loss(unet, scheduler, latents[rows].float(), states, rng)}
 
     plan = _plan(recipe, "unet", work, recipe.steps, recipe.learning_rate, recipe.average)
     rest = [entry.name for entry in fields(recipe) if not entry.name.startswith("detector")]
-    fit(plan, unet, batches, losses, workers, _key(recipe, *rest))
+    fit(plan, unet, Captions(recipe), losses, workers, _key(recipe, *rest))
 
 
 @torch.inference_mode()
