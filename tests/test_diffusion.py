@@ -16,9 +16,10 @@ from torch import nn
 
 from longclip.diffusion import detector as detectors
 from longclip.diffusion.autoencoder import autoencoder_losses, build_autoencoder, scale_latents
-from longclip.diffusion.denoiser import build_scheduler, build_unet, denoiser_loss
+from longclip.diffusion.denoiser import build_scheduler, build_unet, denoiser_losses
 from longclip.diffusion.detector import Found, build_detector, detector_losses, load_detector
 from longclip.diffusion.fitting import Fit, fit
+from longclip.diffusion.grounding import Grounding
 from longclip.diffusion.judge import find_mentions, judge
 from longclip.diffusion.recipe import DiffusionRecipe, read_recipe
 from longclip.diffusion.scenes import COLOUR_NAMES, KIND_NAMES, NO_KIND, Captions, Pictures, draw_numbered, map_cells, pixels
@@ -27,6 +28,7 @@ from longclip.encoder import load
 from longclip.generation.drawing import Settings, draw
 from longclip.generation.pipelines import load_pipeline
 from longclip.generation.prompts import embed
+from longclip.generation.word_maps import record_attention
 from longclip.picturebook.pages import draw_page
 from longclip.training.state import load_state
 from longclip.training.stopping import Interrupted
@@ -92,9 +94,9 @@ def test_a_finished_run_is_not_made_again_and_a_stopped_one_goes_on_to_the_same_
         def loss(*arguments):
             if next(calls) == 1:
                 os.kill(os.getpid(), signal.SIGTERM)
-            return denoiser_loss(*arguments)
+            return denoiser_losses(*arguments)
 
-        patch.setattr("longclip.diffusion.stages.denoiser_loss", loss)
+        patch.setattr("longclip.diffusion.stages.denoiser_losses", loss)
         with pytest.raises(Interrupted, match="unet stopped at step 2 of 4"):
             train(recipe, tmp_path / "work", tmp_path / "out", workers=0)
     assert not (tmp_path / "out").exists()
@@ -118,7 +120,10 @@ def test_stages_alone_write_no_pipeline(recipe, tmp_path):
     train(recipe, tmp_path / "work", tmp_path / "out", workers=0, stages=("latents",))
     assert not (tmp_path / "out").exists() and set(STAGES) > {"latents"}
     assert {path.name for path in (tmp_path / "work").iterdir()} == {"autoencoder", "latents"}
-    assert np.load(next((tmp_path / "work" / "latents").glob("*.npy"))).shape == (128, 4, 8, 8)
+    made = np.load(next((tmp_path / "work" / "latents").glob("*.npz")))
+    assert made["latents"].shape == (128, 4, 8, 8)
+    shown, _ = map_cells(draw_numbered(recipe, 7).scene, recipe.size)
+    assert (made["kinds"][7] == shown.numpy()).all()
 
 
 def test_the_running_average_is_what_is_kept(tmp_path):
@@ -167,21 +172,27 @@ class Oracle(nn.Module):
         super().__init__()
         self.latents, self.scheduler = latents, scheduler
 
-    def forward(self, noisy, times, encoder_hidden_states=None):
+    def forward(self, noisy, times, encoder_hidden_states=None, cross_attention_kwargs=None):
         kept = self.scheduler.alphas_cumprod[times].view(-1, 1, 1, 1)
         noise = (noisy - kept.sqrt() * self.latents) / (1 - kept).sqrt()
         velocity = kept.sqrt() * noise - (1 - kept).sqrt() * self.latents
         return type("Output", (), {"sample": velocity})
 
 
+def velocity_loss(unet, scheduler, latents, weights, seed=2):
+    nothing = Grounding(torch.full(latents[:, 0].shape, NO_KIND), torch.full((len(latents), 77), NO_KIND))
+    states = torch.zeros(len(latents), 77, 8)
+    losses = denoiser_losses(unet, scheduler, latents, weights, states, nothing, torch.Generator().manual_seed(seed))
+    assert losses[1].item() == 0
+    return losses[0].item()
+
+
 def test_the_loss_and_the_sampler_speak_of_the_same_noise():
     scheduler = build_scheduler()
     latents = torch.randn(6, 4, 4, 4, generator=torch.Generator().manual_seed(1))
-    unet = Oracle(latents, scheduler)
-    states = torch.zeros(6, 77, 8)
-    assert denoiser_loss(unet, scheduler, latents, states, torch.Generator().manual_seed(2)).item() < 1e-8
-    wrong = Oracle(latents + 0.1, scheduler)
-    assert denoiser_loss(wrong, scheduler, latents, states, torch.Generator().manual_seed(2)).item() > 1e-4
+    unet, alike = Oracle(latents, scheduler), torch.ones(6, 4, 4)
+    assert velocity_loss(unet, scheduler, latents, alike) < 1e-8
+    assert velocity_loss(Oracle(latents + 0.1, scheduler), scheduler, latents, alike) > 1e-4
     scheduler.set_timesteps(20)
     noisy = torch.randn(latents.shape, generator=torch.Generator().manual_seed(3))
     for time in scheduler.timesteps:
@@ -189,21 +200,74 @@ def test_the_loss_and_the_sampler_speak_of_the_same_noise():
     assert torch.allclose(noisy, latents, atol=1e-3)
 
 
-def test_levels_of_noise_are_weighted_by_their_clamped_ratio():
+def test_places_weigh_what_they_are_given():
     scheduler = build_scheduler()
+    latents = torch.randn(6, 4, 4, 4, generator=torch.Generator().manual_seed(1))
+    wrong = latents.clone()
+    wrong[:, :, 1, 2] += 1
+    unet, weights = Oracle(wrong, scheduler), torch.ones(6, 4, 4)
+    weights[:, 1, 2] = 0
+    assert velocity_loss(unet, scheduler, latents, weights) < 1e-8
+    alike = velocity_loss(unet, scheduler, latents, torch.ones(6, 4, 4))
+    weights[:, 1, 2] = 5
+    assert velocity_loss(unet, scheduler, latents, weights) == pytest.approx(alike * 5 * 16 / 20, rel=1e-4)
 
-    class Nothing(nn.Module):
-        def forward(self, noisy, times, encoder_hidden_states=None):
-            self.times = times
-            return type("Output", (), {"sample": torch.zeros_like(noisy)})
 
-    unet, latents = Nothing(), torch.ones(1, 1, 1, 1)
-    found = denoiser_loss(unet, scheduler, latents, torch.zeros(1, 77, 8), torch.Generator().manual_seed(5))
-    kept = scheduler.alphas_cumprod[unet.times].item()
-    noise = torch.randn(1, generator=torch.Generator().manual_seed(5)).item()
-    ratio = kept / (1 - kept)
-    wanted = min(ratio, 5) / (ratio + 1) * (kept**0.5 * noise - (1 - kept) ** 0.5) ** 2
-    assert found.item() == pytest.approx(wanted, rel=1e-4)
+def test_grounding_wants_the_words_about_what_a_place_shows():
+    shown = torch.full((1, 4, 4), NO_KIND)
+    shown[0, 0, 0], shown[0, 3, 3], shown[0, 2, 2] = 3, 7, 50
+    told = torch.tensor([[NO_KIND, 3, 3, 7, NO_KIND]])
+    weights = torch.rand(1, 2, 16, 5, generator=torch.Generator().manual_seed(0)).softmax(-1)
+    grounding = Grounding(shown, told)
+    grounding.add(weights)
+    first = weights[0, :, 0, 1:3].sum(-1).mean().log()
+    last = weights[0, :, 15, 3].mean().log()
+    assert grounding.loss().item() == pytest.approx(-(first + last).item() / 2, rel=1e-5)
+    # Half the side: a corner's place is still its thing's, and of two things in one place the first in number counts.
+    small = weights[:, :, :4]
+    grounding = Grounding(shown, told)
+    grounding.add(small)
+    first, last = small[0, :, 0, 1:3].sum(-1).mean().log(), small[0, :, 3, 3].mean().log()
+    assert grounding.loss().item() == pytest.approx(-(first + last).item() / 2, rel=1e-5)
+    silent = Grounding(shown, torch.full((1, 5), NO_KIND))
+    silent.add(weights)
+    assert silent.loss().item() == 0
+
+
+def test_grounding_reaches_the_attention_and_nothing_behind_it(recipe):
+    """The U-Net that is trained hands its attention over with its gradient."""
+    unet = build_unet(SMALL, 24)
+    record_attention(unet)
+    told = torch.full((2, 77), NO_KIND)
+    told[:, 4] = 9
+    grounding = Grounding(torch.full((2, 8, 8), 9), told)
+    states = torch.randn(2, 77, 24, generator=torch.Generator().manual_seed(0))
+    weights = torch.ones(2, 8, 8)
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    _, loss = denoiser_losses(unet, build_scheduler(), latents, weights, states, grounding, torch.Generator().manual_seed(2))
+    loss.backward()
+    moved = {name.rsplit(".", 2)[1] for name, value in unet.named_parameters() if value.grad is not None and value.grad.any()}
+    assert {"to_q", "to_k"} <= moved
+    assert unet.conv_out.weight.grad is None
+
+
+def test_tokens_speak_of_the_things_their_phrases_name(recipe):
+    tokenizer, seen = load(recipe.encoder).tokenizer, 0
+    captions = Captions(recipe, tokenizer)
+    for step in range(4):
+        rows, texts, told = captions[step]
+        for row, text, kinds in zip(rows, texts, told, strict=True):
+            tokens = tokenizer(text)
+            assert kinds.shape == (77,) and (kinds[len(tokens) :] == NO_KIND).all()
+            for thing in draw_numbered(recipe, row).scene.things:
+                named = [
+                    text[a:b] for (a, b), kind in zip(tokens.spans, kinds, strict=False) if kind == KIND_NAMES.index(thing.kind)
+                ]
+                at = text.find(f" {thing.spec.name}")
+                if 0 <= at < tokens.unseen_start - len(thing.spec.name) - 1:
+                    assert thing.spec.name.replace(" ", "") in "".join(named)
+                    seen += 1
+    assert seen > 10
 
 
 def test_cells_show_what_the_masks_show():
@@ -222,14 +286,15 @@ def test_cells_show_what_the_masks_show():
 
 
 def test_captions_differ_every_time_and_some_are_left_out(recipe):
-    seen = list(islice((Captions(recipe)[step] for step in range(60)), 60))
-    captions = [caption for _, texts in seen for caption in texts]
-    assert seen[3] == Captions(recipe)[3] and len(set(captions)) > 150
-    alone = [len(draw_numbered(recipe, row).scene.things) == 1 for rows, _ in islice(seen, 2) for row in rows]
+    captions = Captions(recipe, load(recipe.encoder).tokenizer)
+    seen = list(islice((captions[step] for step in range(60)), 60))
+    texts = [text for _, batch, _ in seen for text in batch]
+    assert seen[3][:2] == captions[3][:2] and len(set(texts)) > 150
+    alone = [len(draw_numbered(recipe, row).scene.things) == 1 for rows, *_ in islice(seen, 2) for row in rows]
     assert all(alone), "at first"
-    assert not all(len(draw_numbered(recipe, row).scene.things) == 1 for rows, _ in seen[2:] for row in rows)
-    assert 0.02 < captions.count("") / len(captions) < 0.2
-    assert all(0 <= row < recipe.scenes for rows, _ in seen for row in rows)
+    assert not all(len(draw_numbered(recipe, row).scene.things) == 1 for rows, *_ in seen[2:] for row in rows)
+    assert 0.02 < texts.count("") / len(texts) < 0.2
+    assert all(0 <= row < recipe.scenes for rows, *_ in seen for row in rows)
 
 
 def test_a_detector_tells_what_it_sees_where(tmp_path, monkeypatch):

@@ -1,7 +1,8 @@
 """The U-Net and its noise: diffusers' `UNet2DConditionModel`, trained to predict the velocity of latents.
 
-v-prediction (Salimans and Ho, arXiv 2202.00512), each noise level weighted by min(SNR, 5) / (SNR + 1) (Hang et al.,
-arXiv 2303.09556).
+v-prediction (Salimans and Ho, arXiv 2202.00512), all noise levels alike: what the words decide is decided in much noise, which
+weights by the signal's share (Hang et al., arXiv 2303.09556) take out of the loss. Places that show a thing weigh more: else
+rain, clouds and snow fill the loss, and the words that name things are learnt late.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
 from torch import Tensor
 
 from .autoencoder import FACTOR
+from .grounding import Grounding
 from .recipe import DiffusionRecipe
 
-_CLAMP = 5.0
 _LEVELS = (2, 3, 5)
 _CHANNELS_A_GROUP = 4  # of the narrowest; more further down
 
@@ -43,16 +44,26 @@ def build_scheduler() -> DPMSolverMultistepScheduler:
     )
 
 
-def denoiser_loss(
-    unet: UNet2DConditionModel, scheduler: DPMSolverMultistepScheduler, latents: Tensor, states: Tensor, rng: torch.Generator
-) -> Tensor:
-    """Latents [n, channels, side, side] of variance 1, text states [n, 77, width] -> the weighted squared error."""
+def denoiser_losses(
+    unet: UNet2DConditionModel,
+    scheduler: DPMSolverMultistepScheduler,
+    latents: Tensor,
+    weights: Tensor,
+    states: Tensor,
+    grounding: Grounding,
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """The mean squared error of the velocity, weighted by place, and the loss of `grounding`.
+
+    Latents [n, channels, side, side] of variance 1, weights [n, side, side], text states [n, 77, width]. The U-Net's attention
+    must be one that records (`word_maps.record_attention`).
+    """
     noise = torch.randn(latents.shape, generator=rng)
     times = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), generator=rng)
     kept = scheduler.alphas_cumprod[times].view(-1, 1, 1, 1)
     noisy = kept.sqrt() * latents + (1 - kept).sqrt() * noise
     velocity = kept.sqrt() * noise - (1 - kept).sqrt() * latents
-    predicted = unet(noisy, times, encoder_hidden_states=states).sample
-    ratio = (kept / (1 - kept)).view(-1)
-    weight = ratio.clamp(max=_CLAMP) / (ratio + 1)
-    return (weight * (predicted - velocity).square().mean((1, 2, 3))).mean()
+    noted = {"word_maps": grounding}
+    predicted = unet(noisy, times, encoder_hidden_states=states, cross_attention_kwargs=noted).sample
+    error = (weights * (predicted - velocity).square().mean(1)).sum() / weights.sum()
+    return error, grounding.loss()

@@ -33,10 +33,12 @@ class DiffusionRecipe:
 
     scenes: int = option(40_000, "scenes whose latents the U-Net learns from, again and again, with ever new captions")
     width: int = option(32, "channels of an attention head of the U-Net; 2, 3 and 5 times that in its three levels")
-    steps: int = option(6000, "steps of the U-Net")
+    steps: int = option(5000, "steps of the U-Net")
     first_steps: int = option(1000, "of these, the first, on scenes of a subject alone")
     batch: int = option(64, "scenes a step of the U-Net")
     learning_rate: float = option(8e-4, "the U-Net's highest learning rate")
+    things: float = option(5.0, "weight in the U-Net's loss of places that show a thing; all others weigh 1")
+    grounding: float = option(0.1, "weight of the loss that wants such places to attend to the words about that thing")
     unsaid: float = option(0.1, "share of captions that are left out, for guidance without a prompt")
     summary_drop: float = option(0.5, "share of long captions that begin with a detail in place of the summary")
     short: float = option(0.2, "share of captions of web-like length")

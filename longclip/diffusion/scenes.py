@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..picturebook.captions import realise
+from ..picturebook.captions import Caption, realise
 from ..picturebook.kinds import KINDS
 from ..picturebook.pages import Page, draw_page
 from ..picturebook.palette import COLOURS
 from ..picturebook.scene import Scene
+from ..tokens import Tokenizer
 from ..training.scenes import long_plan, web_plan
 from .recipe import DiffusionRecipe
 
@@ -53,26 +54,39 @@ class Pictures(Dataset):
 
 @dataclass(frozen=True)
 class Captions(Dataset):
-    """Batch number -> the numbers of scenes out of `recipe.scenes`, and a caption of each, another one every time.
+    """Batch number -> the numbers of scenes out of `recipe.scenes`, a caption of each, another one every time, and the
+    number of the kind that each of its tokens speaks of, int64 [batch, context length].
 
     The first `recipe.first_steps` batches are of subjects alone.
     """
 
     recipe: DiffusionRecipe
+    tokenizer: Tokenizer
 
-    def __getitem__(self, step: int) -> tuple[list[int], list[str]]:
+    def __getitem__(self, step: int) -> tuple[list[int], list[str], Tensor]:
         rng = Random(f"captions/{self.recipe.seed}/{step}")
         every = len(_OTHERS) if step < self.recipe.first_steps else 1
         rows = [rng.randrange(0, self.recipe.scenes, every) for _ in range(self.recipe.batch)]
-        return rows, [self._caption(row, rng) for row in rows]
+        pages = [draw_numbered(self.recipe, row) for row in rows]
+        captions = [self._caption(page, rng) for page in pages]
+        told = [self._told(page, caption) for page, caption in zip(pages, captions, strict=True)]
+        return rows, [caption.text for caption in captions], torch.tensor(told)
 
-    def _caption(self, row: int, rng: Random) -> str:
+    def _caption(self, page: Page, rng: Random) -> Caption:
         recipe = self.recipe
         if rng.random() < recipe.unsaid:
-            return ""
-        page = draw_numbered(recipe, row)
+            return realise((), page.scene)
         plan = web_plan(page, rng, 0.5) if rng.random() < recipe.short else long_plan(page, rng, recipe.summary_drop)
-        return realise(plan, page.scene).text
+        return realise(plan, page.scene)
+
+    def _told(self, page: Page, caption: Caption) -> list[int]:
+        told = [NO_KIND] * self.tokenizer.context_length
+        phrases = [phrase for phrase in caption.phrases if phrase.things]
+        for position, (start, end) in enumerate(self.tokenizer(caption.text).spans):
+            for phrase in phrases:
+                if phrase.start <= start < end <= phrase.end:
+                    told[position] = KIND_NAMES.index(page.scene.things[phrase.things[0]].kind)
+        return told
 
 
 def pixels(scenes: list[Scene], size: int) -> Tensor:

@@ -16,13 +16,15 @@ from tqdm import tqdm
 
 from ..encoder import Encoder, load
 from ..generation.text_models import clip_tokenizer, text_model
+from ..generation.word_maps import record_attention
 from ..training.batches import load_batches
 from .autoencoder import autoencoder_losses, build_autoencoder, scale_latents
-from .denoiser import build_scheduler, build_unet, denoiser_loss
+from .denoiser import build_scheduler, build_unet, denoiser_losses
 from .detector import Detector, build_detector, detector_losses
 from .fitting import Fit, fit
+from .grounding import Grounding
 from .recipe import DiffusionRecipe
-from .scenes import Captions, Pictures, scaled
+from .scenes import NO_KIND, Captions, Pictures, scaled
 
 STAGES = ("autoencoder", "latents", "detector", "unet")
 LATENTS, DETECTOR = "latents", "detector"
@@ -49,9 +51,9 @@ def train(recipe: DiffusionRecipe, work: Path, out: Path, workers: int = 1, stag
     if "detector" in stages:
         _train_detector(recipe, work, autoencoder, detector, workers)
     if "latents" in stages or "unet" in stages:
-        latents = _make_latents(recipe, work / LATENTS, autoencoder, workers)
+        latents, kinds = _make_latents(recipe, work / LATENTS, autoencoder, workers)
         if "unet" in stages:
-            _train_unet(recipe, work, unet, encoder, latents * autoencoder.config.scaling_factor, workers)
+            _train_unet(recipe, work, unet, encoder, latents * autoencoder.config.scaling_factor, kinds, workers)
     if set(stages) == set(STAGES):
         write_pipeline(recipe, out, autoencoder, unet, encoder)
         detector.save(out / DETECTOR)
@@ -96,39 +98,55 @@ def _train_detector(recipe: DiffusionRecipe, work: Path, autoencoder: Autoencode
 
 
 def _train_unet(
-    recipe: DiffusionRecipe, work: Path, unet: UNet2DConditionModel, encoder: Encoder, latents: Tensor, workers: int
+    recipe: DiffusionRecipe,
+    work: Path,
+    unet: UNet2DConditionModel,
+    encoder: Encoder,
+    latents: Tensor,
+    kinds: Tensor,
+    workers: int,
 ) -> None:
     scheduler = build_scheduler()
+    record_attention(unet)
 
-    def losses(batch: tuple[list[int], list[str]], rng: torch.Generator) -> dict[str, Tensor]:
-        rows, captions = batch
+    def losses(batch: tuple[list[int], list[str], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+        rows, captions, told = batch
         with torch.no_grad():
             states = encoder.model.text_states(encoder.tokenizer.filled(captions), recipe.text_blocks)
-        return {"velocity": denoiser_loss(unet, scheduler, latents[rows].float(), states, rng)}
+        shown = kinds[rows]
+        weights = torch.where(shown != NO_KIND, recipe.things, 1.0)
+        velocity, grounding = denoiser_losses(
+            unet, scheduler, latents[rows].float(), weights, states, Grounding(shown, told), rng
+        )
+        return {"velocity": velocity, "grounding": recipe.grounding * grounding}
 
     plan = _plan(recipe, "unet", work, recipe.steps, recipe.learning_rate, recipe.average)
     rest = [entry.name for entry in fields(recipe) if not entry.name.startswith("detector")]
-    fit(plan, unet, Captions(recipe), losses, workers, _key(recipe, *rest))
+    fit(plan, unet, Captions(recipe, encoder.tokenizer), losses, workers, _key(recipe, *rest))
 
 
 @torch.inference_mode()
-def _make_latents(recipe: DiffusionRecipe, folder: Path, autoencoder: nn.Module, workers: int) -> Tensor:
-    """Latents of `recipe.scenes` scenes, float16 [n, channels, side, side], not scaled; kept in files of a few thousand."""
+def _make_latents(recipe: DiffusionRecipe, folder: Path, autoencoder: nn.Module, workers: int) -> tuple[Tensor, Tensor]:
+    """Latents of `recipe.scenes` scenes, float16 [n, channels, side, side], not scaled, and the kind that each place
+    shows, uint8 [n, side, side]; kept in files of a few thousand."""
     folder.mkdir(parents=True, exist_ok=True)
     calls = -(-recipe.scenes // _PICTURES_A_CALL)
     a_file = _LATENTS_A_FILE // _PICTURES_A_CALL
-    files = {first: folder / f"{first:06d}.npy" for first in range(0, calls, a_file)}
+    files = {first: folder / f"{first:06d}.npz" for first in range(0, calls, a_file)}
     missing = [first for first, file in files.items() if not file.is_file()]
-    batches = Pictures(recipe, _PICTURES_A_CALL)
+    batches = Pictures(recipe, _PICTURES_A_CALL, mapped=True)
     for first in tqdm(missing, desc="latents", mininterval=5):
-        numbers = range(first, min(calls, first + a_file))
-        loader = load_batches(batches, numbers, workers)
-        made = [autoencoder.encode(scaled(images)).latent_dist.mean.half().numpy() for (images,) in loader]
+        latents, kinds = [], []
+        for images, cells, _ in load_batches(batches, range(first, min(calls, first + a_file)), workers):
+            latents.append(autoencoder.encode(scaled(images)).latent_dist.mean.half().numpy())
+            kinds.append(cells.numpy().astype(np.uint8))
         new = files[first].with_suffix(".new")
         with new.open("wb") as file:
-            np.save(file, np.concatenate(made))
+            np.savez(file, latents=np.concatenate(latents), kinds=np.concatenate(kinds))
         new.replace(files[first])
-    return torch.from_numpy(np.concatenate([np.load(file) for file in files.values()])[: recipe.scenes])
+    kept = [np.load(file) for file in files.values()]
+    latents, kinds = (np.concatenate([file[name] for file in kept])[: recipe.scenes] for name in ("latents", "kinds"))
+    return torch.from_numpy(latents), torch.from_numpy(kinds)
 
 
 def _plan(recipe: DiffusionRecipe, name: str, work: Path, steps: int, rate: float, average: float = 0.0) -> Fit:
