@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from small_pipelines import build_unet, build_vae, sd_pipeline, sdxl_pipeline
 
 import longclip
 from longclip.encoder import Encoder
-from longclip.generation.drawing import DrawingError, Settings, draw
+from longclip.generation.drawing import DrawingError, Settings, _decode, draw
 from longclip.generation.pipelines import load_pipeline, swap
 from longclip.generation.prompts import MOST_CHUNKS, embed, embed_in_chunks, mix
 from longclip.generation.word_maps import WordMaps
@@ -124,11 +125,20 @@ def test_the_ends_of_a_mix_are_what_is_mixed(pipeline, clip, long_clip):
         middle = (there + whole.states[0, whole.columns[number]]) / 2
         assert torch.allclose(half.states[0, whole.columns[number]], middle, atol=1e-6)
     assert first.states.shape == whole.states.shape == first.negative.shape
+    # A long negative prompt, token by token too.
+    swapped = swap(pipeline, long_clip)
+    chunks, whole = embed_in_chunks(pipeline, CORPUS[0], LONG), embed(swapped, CORPUS[0], LONG)
+    first = mix(chunks, whole, 0.0)
+    assert len(whole.negative_columns) > 75 and torch.equal(mix(chunks, whole, 1.0).negative, whole.negative)
+    for number in (0, 74, 75, len(whole.negative_columns) - 1):
+        there = chunks.negative[0, chunks.negative_columns[number]]
+        assert torch.equal(first.negative[0, whole.negative_columns[number]], there)
     assert mix(embed_in_chunks(pipeline, ""), embed(pipeline, ""), 0.5).states.shape[1] == 77
     with pytest.raises(ValueError, match="wanted 0"):
         mix(chunks, whole, 1.5)
-    with pytest.raises(ValueError, match="one vocabulary"):
-        mix(embed_in_chunks(pipeline, CORPUS[0]), whole, 0.5)
+    for prompt, negative in ((CORPUS[1], LONG), (CORPUS[0], "")):
+        with pytest.raises(ValueError, match="one vocabulary"):
+            mix(embed_in_chunks(pipeline, prompt, negative), whole, 0.5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -212,10 +222,53 @@ def test_leaving_ends_the_work_within_a_step(pipeline):
     steps = draw(pipeline, embed(pipeline, CORPUS[0]), replace(FEW, steps=100))
     next(steps)
     steps.close()
+    # The next one waits until the step under way is over.
+    assert len(pictures(pipeline, embed(pipeline, CORPUS[0]))) == 1
     handle.remove()
-    seen = len(calls)
-    assert seen < 100
-    assert len(pictures(pipeline, embed(pipeline, CORPUS[0]))) == 1 and len(calls) == seen
+    assert len(calls) <= 3 + FEW.steps
+
+
+def test_leaving_does_not_wait_for_the_step_under_way(pipeline, monkeypatch):
+    """Gradio closes iterators where all visitors are served: whoever waits there keeps all of them waiting."""
+    prompt, calls, gate = embed(pipeline, CORPUS[0]), [], Event()
+    forward = pipeline.unet.forward
+
+    def held(*args, **kwargs):
+        calls.append(1)
+        assert len(calls) < 2 or gate.wait(20)
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(pipeline.unet, "forward", held)
+    steps = draw(pipeline, prompt, replace(FEW, steps=100))
+    next(steps)
+    steps.close()
+    assert not gate.is_set()
+    gate.set()
+    assert len(pictures(pipeline, prompt)) == 1
+
+
+def test_previews_in_half_precision_are_left_out_where_the_vae_cannot_decode_in_it(clip):
+    """Both VAEs say `force_upcast`, the default; only SDXL's pipeline knows what to do then."""
+    latents = torch.zeros(1, 4, 4, 4)
+    for make, count in ((sd_pipeline, 1), (sdxl_pipeline, 0)):
+        pipeline = make(clip)
+        pipeline.vae.register_to_config(force_upcast=True)
+        pipeline.vae.half()
+        with torch.inference_mode():
+            assert len(_decode(pipeline, latents)) == count
+
+
+def test_a_vae_that_was_made_wider_is_narrow_again_after_an_error(clip, monkeypatch):
+    pipeline = sdxl_pipeline(clip)
+
+    def fail(*_, **__):
+        pipeline.vae.double()
+        raise RuntimeError("no")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="no"):
+        patch.setattr(pipeline.unet, "forward", fail)
+        pictures(pipeline, embed(pipeline, CORPUS[0]))
+    assert pipeline.vae.dtype == torch.float32 and len(pictures(pipeline, embed(pipeline, CORPUS[0]))) == 1
 
 
 def test_lack_of_memory_is_a_sentence_and_the_next_drawing_works(pipeline, monkeypatch):

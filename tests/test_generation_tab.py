@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import io
 import re
+import struct
+import zlib
 from dataclasses import replace
 from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
 from conftest import CORPUS
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from small_pipelines import sd_pipeline
 
 import longclip
@@ -21,7 +25,7 @@ from demos.generation import studio as studios
 from demos.generation.drawings import Drawings
 from demos.generation.order import ARMS, CHUNKS, CUT, LONG, LONGEST_PROMPT, MIX, Order
 from demos.generation.sheets import arms
-from demos.generation.studio import DETECTOR, Finding, Sketch, Studio, Word, place_words
+from demos.generation.studio import DETECTOR, NOBODY, Finding, Sketch, Studio, Word, place_words
 from demos.selection import Selection
 from longclip.diffusion.detector import Detector
 from longclip.generation.agreement import measure_agreement
@@ -30,6 +34,20 @@ from longclip.generation.prompts import embed
 
 LONG_PROMPT = " ".join(CORPUS * 3)
 HOSTILE = '<script>alert(1)</script>"${x}{{y}}'
+
+
+def png_with(note: str) -> bytes:
+    info, file = PngInfo(), io.BytesIO()
+    info.add_itxt(KEY, note)
+    Image.new("RGB", (8, 8)).save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def png_of_size(side: int) -> bytes:
+    """A picture that says it has so many pixels a side, and has few."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    data = write_png(Image.new("RGB", (8, 8)), {"prompt": "x"})
+    return data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +109,23 @@ def test_pictures_say_how_they_were_drawn_and_restore_the_form(drawings, order, 
     (sketch,) = last(drawings, order, "")["sketches"]
     assert len(sketch.pictures) == 2
     details = read_png(sketch.pictures[1])
-    assert details["seed"] == 0 and details["revisions"][order.model]
+    assert details["seed"] == 0
     file = tmp_path / "picture.png"
     file.write_bytes(sketch.pictures[1])
     *form, note = drawings.restore(str(file))
-    assert Order(*form) == replace(order, seed=0, count=1, arms=[LONG]) and "press Draw" in note
-    (again,) = last(drawings, Order(*form), "")["sketches"]
+    # Folders of this machine are not passed on with a picture.
+    assert "pipeline" not in details and order.model not in str(details) and "but for its pipeline and model" in note
+    restored = replace(Order(*form), pipeline=order.pipeline, model=order.model)
+    assert restored == replace(order, seed=0, count=1, arms=[LONG]) and "press Draw" in note
+    named = replace(order, pipeline="stable-diffusion-1.5", model="hf-hub:a/b@c").details(
+        LONG, 3, {"hf-hub:a/b@c": "1", "/x": "2"}
+    )
+    assert (named["pipeline"], named["model"], named["revisions"]) == (
+        "stable-diffusion-1.5",
+        "hf-hub:a/b@c",
+        {"hf-hub:a/b@c": "1"},
+    )
+    (again,) = last(drawings, restored, "")["sketches"]
     assert np.abs(_array(again.pictures[0]).astype(int) - _array(sketch.pictures[1])).max() <= 1
 
 
@@ -108,7 +137,12 @@ def test_pictures_say_how_they_were_drawn_and_restore_the_form(drawings, order, 
         (write_png(Image.new("RGB", (8, 8)), {"prompt": 3}), "does not say how it was drawn"),
         (write_png(Image.new("RGB", (8, 8)), {"prompt": "x", "steps": "many"}), "number of steps is"),
         (write_png(Image.new("RGB", (8, 8)), {"prompt": "x", "guidance": "much"}), "guidance is"),
+        (write_png(Image.new("RGB", (8, 8)), {"prompt": "x", "guidance": 1e30}), "guidance is"),
+        (write_png(Image.new("RGB", (8, 8)), {"prompt": "x", "share": float("nan")}), "share is"),
+        (write_png(Image.new("RGB", (8, 8)), {"prompt": "x \ud800"}), "half a character"),
         (write_png(Image.new("RGB", (8, 8)), {"prompt": HOSTILE, "arms": HOSTILE}), "does not say how it was drawn"),
+        (png_with("[" * 90_000), "cannot be read"),
+        (png_of_size(60_000), "no PNG"),
     ],
 )
 def test_other_files_change_nothing_and_say_why(drawings, tmp_path, content, sentence):
@@ -124,13 +158,8 @@ def test_a_png_without_details_is_named(tmp_path):
     Image.new("RGB", (8, 8)).save(plain, "PNG")
     with pytest.raises(ValueError, match="does not say how it was drawn"):
         read_png(plain.getvalue())
-    from PIL.PngImagePlugin import PngInfo
-
-    info, broken = PngInfo(), io.BytesIO()
-    info.add_itxt(KEY, "{")
-    Image.new("RGB", (8, 8)).save(broken, "PNG", pnginfo=info)
     with pytest.raises(ValueError, match="cannot be read"):
-        read_png(broken.getvalue())
+        read_png(png_with("{"))
     assert read_png(write_png(Image.new("RGB", (8, 8)), {"prompt": "é🦊", "seed": 1})) == {"prompt": "é🦊", "seed": 1}
 
 
@@ -180,8 +209,11 @@ def test_leaving_ends_the_drawing(drawings, order, context):
     for values in steps:
         if "step" in str(values[0]):
             break
-    steps.close()
-    assert len(last(drawings, replace(order, steps=1))["sketches"]) == 4
+    calls = []
+    with context.pipeline(order.pipeline).unet.register_forward_pre_hook(lambda *_: calls.append(1)):
+        steps.close()
+        assert len(last(drawings, replace(order, steps=1))["sketches"]) == 4
+    assert len(calls) <= 3 + 4
 
 
 def test_stopping_ends_the_drawing_within_a_step_and_keeps_what_is_there(drawings, order):
@@ -193,8 +225,10 @@ def test_stopping_ends_the_drawing_within_a_step_and_keeps_what_is_there(drawing
     drawings.stop(other)
     assert "step" in str(next(steps)[0]), "somebody else's"
     drawings.stop(visitor)
-    ((status, board, sketches, stop, _),) = steps
-    assert "Stopped" in status and "data:image/png" in board and not stop["visible"] and "value" not in sketches
+    ((status, board, sketches, stop, comparison),) = steps
+    assert "Stopped" in status and "data:image/png" in board and not stop["visible"]
+    # Nothing older is left to compare.
+    assert len(sketches) == 4 and not any(sketch.finished for sketch in sketches) and not comparison["visible"]
 
 
 def test_the_detector_judges_and_another_model_can(drawings, order, folders, context):
@@ -211,6 +245,31 @@ def test_the_detector_judges_and_another_model_can(drawings, order, folders, con
     assert sketch.findings[0].score == pytest.approx(one, abs=1e-3)
     with pytest.raises(ValueError, match="no sentence"):
         measure_agreement(encoder, [picture], "  ")
+
+
+def test_no_model_judges_what_it_read(drawings, order):
+    assert "choose another judge" in last(drawings, order, order.model)["status"]
+    assert last(drawings, replace(order, arms=(CUT,)), order.model)["sketches"][0].findings
+    own = replace(order, pipeline="stable-diffusion-1.5", arms=(CUT,))
+    assert "choose another judge" in last(drawings, own, "openai/ViT-L-14")["status"]
+
+
+def test_the_detector_judges_the_picture_book_alone(drawings):
+    assert drawings.judges("stable-diffusion-1.5", DETECTOR) == NOBODY
+    assert drawings.judges("stable-diffusion-1.5", "siglip") == drawings.judges("picturebook-diffusion", DETECTOR) == gr.skip()
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [(KeyError("x"), "KeyError"), (RuntimeError("can't allocate memory"), "memory does not suffice")],
+)
+def test_whatever_fails_is_a_sentence_and_the_other_arms_are_drawn(drawings, order, monkeypatch, error, sentence):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(drawings.studio, "_swapped", fail)
+    values = last(drawings, replace(order, arms=(CUT, LONG), steps=1), "")
+    assert values["sketches"][0].pictures and sentence in values["sketches"][1].problem and not values["stop"]["visible"]
 
 
 def test_words_carry_the_maps_of_their_tokens(tiny_model_folder):
@@ -262,9 +321,17 @@ def test_swaps_are_kept_and_let_go_of(context, order, monkeypatch):
     studio, pipeline = Studio(context), context.pipeline(order.pipeline)
     first = studio._swapped(order, pipeline)
     assert studio._swapped(order, pipeline) is first
-    monkeypatch.setattr(studios, "KEEP_SWAPS", 0)
+    studio._swaps[("another", "model")] = (pipeline, first)
     studio._swapped(order, pipeline)
-    assert not studio._swaps
+    assert len(studio._swaps) == 1, "another pipeline is let go of"
+    monkeypatch.setattr(studios, "KEEP_SWAPS", 1)
+    other = replace(order, model="picturebook-longclip")
+    with pytest.raises(ValueError, match="128 wide"):
+        studio._swapped(other, pipeline)
+    studio._swaps[(order.pipeline, "older")] = (pipeline, first)
+    studio._swaps.move_to_end((order.pipeline, "older"), last=False)
+    studio._swapped(order, pipeline)
+    assert list(studio._swaps) == [next(iter(studio._swaps))] and "older" not in str(studio._swaps)
 
 
 def test_a_pipeline_that_was_not_built_is_one_sentence(context, tmp_path, monkeypatch, order):

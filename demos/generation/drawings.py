@@ -14,12 +14,13 @@ from PIL import Image
 
 from demos.context import Context, Unavailable
 from demos.examples import EVERY, LATE, rows_of_kind
-from demos.generation.order import CUT, LONG, Order
+from demos.generation.order import CUT, LONG, NAMES, Order
 from demos.generation.sheets import arms
-from demos.generation.studio import Sketch, Studio
+from demos.generation.studio import DETECTOR, NOBODY, Sketch, Studio
 from demos.pieces import note, progress, visible
 from demos.selection import Selection
 from demos.turns import Turns
+from longclip.generation.specs import SPECS
 
 # Seconds between two looks at what is drawn.
 LOOK = 0.15
@@ -45,7 +46,7 @@ class Drawings:
         turn = self._turns.begin(request)
         try:
             order = Order.from_form(self.context.public, *form)
-            for name, done, total in self.studio.preparing(order):
+            for name, done, total in self.studio.preparing(order, judge):
                 if not self._turns.is_current(turn):
                     yield _shown(STOPPED)
                     return
@@ -58,13 +59,22 @@ class Drawings:
         shown = begun = time.monotonic()
         for sketches in self.studio.draw(order, judge):
             if not self._turns.is_current(turn):
-                yield [STOPPED, arms(sketches), *_shown("")[2:]]
+                yield _ended(STOPPED, sketches)
                 return
             now = time.monotonic()
             if now - shown >= LOOK:
                 shown = now
                 yield [_status(sketches, now - begun), arms(sketches), gr.skip(), gr.update(visible=True), gr.skip()]
-        yield ["", arms(sketches), tuple(sketches), gr.update(visible=False), gr.update(visible=_comparable(sketches))]
+        yield _ended("", sketches)
+
+    def waiting(self) -> str:
+        """Stands there until the drawing of another visitor is done and this one's begins."""
+        return '<p class="report" role="status">Waits for its turn …</p>'
+
+    def judges(self, pipeline: str, judge: str) -> str | Update:
+        """The judge for another pipeline: the picture book's detector knows nothing of photographs."""
+        draws_others = any(spec.repository for spec in SPECS if spec.name == pipeline)
+        return NOBODY if draws_others and judge == DETECTOR else gr.skip()
 
     def stop(self, request: gr.Request | None = None) -> None:
         """Ends what is being drawn for the visitor, within a step."""
@@ -97,10 +107,13 @@ class Drawings:
         try:
             path = Path(file)
             data = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else b"\0" * (LARGEST_FILE + 1)
-            order = Order.from_details(read_png(data), self.context.public)
+            details = read_png(data)
+            order = Order.from_details(details, self.context.public)
         except ValueError as error:
             return [gr.skip()] * fields + [note(_sentence(str(error)))]
-        return [*order.form(), '<p class="report" role="status">The form is as it was for that picture: press Draw.</p>']
+        unnamed = " and ".join(name for name in NAMES if name not in details)
+        but = f" but for its {unnamed}, which it does not name" if unnamed else ""
+        return [*order.form(), f'<p class="report" role="status">The form is as it was for that picture{but}: press Draw.</p>']
 
     def example(self, long: bool) -> str:
         """A prompt: a sentence, or a caption that says something beyond the 77th token."""
@@ -136,6 +149,11 @@ def _status(sketches: list[Sketch], passed: float) -> str:
 
 def _shown(status: str, busy: bool = False) -> list[Update]:
     return [status, gr.skip(), gr.skip(), gr.update(visible=busy), gr.skip()]
+
+
+def _ended(status: str, sketches: list[Sketch]) -> list[Update]:
+    comparison = gr.update(visible=_comparable(sketches))
+    return [status, arms(sketches), tuple(sketches), gr.update(visible=False), comparison]
 
 
 def _comparable(sketches: list[Sketch]) -> bool:

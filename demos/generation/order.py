@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from longclip.generation.specs import EMBEDDED
+from demos.selection import is_shared
+from longclip.generation.specs import EMBEDDED, SPECS
 
 CUT, CHUNKS, LONG, MIX = "cut", "chunks", "long", "mix"
 ARMS = {
@@ -18,6 +20,9 @@ ARMS = {
 LONGEST_PROMPT = 60_000
 MOST_PICTURES, MOST_STEPS, MOST_PUBLIC_STEPS = 4, 100, 30
 LARGEST_SEED = 2**32 - 1
+#: The fields that name what is loaded.
+NAMES = ("pipeline", "model")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Order:
                 "model": (given["model"] or "").strip(),
                 "arms": tuple(arm for arm in ARMS if arm in (given["arms"] or ())),
                 "seed": _whole(given["seed"], "seed", 0, LARGEST_SEED),
+                "share": _number(given["share"], "Long-CLIP's share", 0, 1),
+                "guidance": _number(given["guidance"], "guidance", 1, 50),
                 "count": _whole(given["count"], "number of pictures", 1, MOST_PICTURES),
                 "steps": _whole(given["steps"], "number of steps", 1, MOST_PUBLIC_STEPS if public else MOST_STEPS),
                 "clip_skip": _whole(given["clip_skip"], "clip skip", 0, 12),
@@ -59,6 +66,8 @@ class Order:
         for text in (order.prompt, order.negative):
             if len(text) > LONGEST_PROMPT:
                 raise ValueError(f"The prompt has {len(text):,} characters; at most {LONGEST_PROMPT:,} are read here.")
+        if any(_SURROGATE.search(text) for text in (order.prompt, order.negative, order.pipeline, order.model)):
+            raise ValueError("The text holds half a character (a lone surrogate); wanted whole ones.")
         return order
 
     @property
@@ -66,8 +75,11 @@ class Order:
         return tuple((self.seed + number) % (LARGEST_SEED + 1) for number in range(self.count))
 
     def details(self, arm: str, seed: int, revisions: Mapping[str, str]) -> dict[str, Any]:
-        """What the picture of an arm and a seed carries."""
-        return asdict(self) | {"arms": [arm], "seed": seed, "count": 1, "revisions": dict(revisions)}
+        """What the picture of an arm and a seed carries: all but the names of files and of models trained here."""
+        # A picture is passed on: names that only this visitor or this machine knows stay out of it.
+        known = {name: value for name, value in asdict(self).items() if name not in NAMES or _is_passed_on(value)}
+        known |= {"arms": [arm], "seed": seed, "count": 1}
+        return known | {"revisions": {name: found for name, found in revisions.items() if _is_passed_on(name)}}
 
     def form(self) -> list[Any]:
         """The values of the form's fields."""
@@ -75,17 +87,24 @@ class Order:
 
     @classmethod
     def from_details(cls, details: Mapping[str, Any], public: bool) -> Order:
-        """The order that a picture was drawn by. Raises ValueError where the details are none of ours."""
+        """The order a picture was drawn by, the usual names where it names none. Raises ValueError for details of others."""
         known = {name: details[name] for name in (entry.name for entry in fields(cls)) if name in details}
-        texts = ("prompt", "negative", "pipeline", "model")
+        texts = ("prompt", "negative", *NAMES)
         known_texts = all(isinstance(known.get(name, ""), str) for name in texts)
         if "prompt" not in known or not known_texts or not isinstance(known.get("arms", []), list):
             raise ValueError("The picture does not say how it was drawn: wanted a PNG that was downloaded from here.")
         values = asdict(cls()) | known
-        for name in ("share", "guidance"):
-            if not isinstance(values[name], (int, float)) or isinstance(values[name], bool):
-                raise ValueError(f"The picture's {name} is {values[name]!r}, wanted a number.")
         return cls.from_form(public, *values.values())
+
+
+def _is_passed_on(name: str) -> bool:
+    return is_shared(name) or any(name == spec.name for spec in SPECS)
+
+
+def _number(value: Any, name: str, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise ValueError(f"The {name} is {str(value)[:40]!r}; wanted a number from {least} to {most}.")
+    return value
 
 
 def _whole(value: Any, name: str, least: int, most: int) -> int:

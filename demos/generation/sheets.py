@@ -53,7 +53,7 @@ def _pictures(sketch: Sketch) -> str:
             caption = f'<figcaption><a href="{source}" download="{name}">PNG</a></figcaption>'
         shots.append(
             f'<figure class="shot"><img src="{source}" alt="What was drawn by: {escape(sketch.title)}">'
-            f"<canvas></canvas>{caption}</figure>"
+            f"<canvas hidden></canvas>{caption}</figure>"
         )
     return f'<div class="shots">{"".join(shots) or "<figure class=shot></figure>"}</div>'
 

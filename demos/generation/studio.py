@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -14,12 +16,16 @@ import numpy as np
 from demos.context import SPOKEN, Context, Unavailable
 from demos.generation.order import ARMS, CHUNKS, CUT, LONG, Order
 from longclip.generation.specs import EMBEDDED, SPECS
+from longclip.rebuild import MANIFEST
+from longclip.registry import assets
 
 if TYPE_CHECKING:
     from longclip.generation.pipelines import DiffusionPipeline
     from longclip.generation.prompts import Prompt
 
-DETECTOR = "detector"
+log = logging.getLogger(__name__)
+
+DETECTOR, NOBODY = "detector", ""
 # Swapped pipelines kept: each holds a text encoder of its own.
 KEEP_SWAPS = 4
 # Sides of the word maps that are shown; finer ones are averaged.
@@ -92,8 +98,10 @@ class Studio:
             (f"{spec.name} · {spec.size} px" + (" · needs download" if spec.repository else ""), spec.name) for spec in specs
         ]
 
-    def preparing(self, order: Order) -> Iterator[tuple[str, int, int]]:
+    def preparing(self, order: Order, judge: str) -> Iterator[tuple[str, int, int]]:
         """Loads what an order needs: yields (name, bytes that have arrived, all). Raises Unavailable."""
+        if judge in _readers(order):
+            raise Unavailable(f"{judge} reads the prompt for this drawing: choose another judge, one that does not.")
         if order.pipeline not in {name for _, name in self.names()} and self.context.public:
             raise Unavailable(f"{order.pipeline or 'A pipeline without a name'} is not among the pipelines of this page.")
         for done, total in self.context.loading_pipeline(order.pipeline):
@@ -102,19 +110,20 @@ class Studio:
         if set(order.arms) - {CUT, CHUNKS}:
             for done, total in self.context.loading(order.model):
                 yield order.model, done, total
+        if judge and judge != DETECTOR:
+            for done, total in self.context.loading(judge):
+                yield judge, done, total
 
     def draw(self, order: Order, judge: str) -> Iterator[list[Sketch]]:
         """Each arm in turn, step by step; what is yielded is all of them so far. Closing it ends the drawing."""
-        from longclip.generation.drawing import DrawingError
-
         sketches = [Sketch(arm, order.prompt) for arm in order.arms]
         for number, sketch in enumerate(sketches):
             try:
                 for news in self._draw_arm(order, sketch, judge):
                     sketches[number] = news
                     yield list(sketches)
-            except (*SPOKEN, DrawingError, Unavailable) as error:
-                sketches[number] = replace(sketch, problem=str(error))
+            except Exception as error:  # whatever it is, the other arms are drawn
+                sketches[number] = replace(sketch, problem=_explain(error))
                 yield list(sketches)
 
     def _draw_arm(self, order: Order, sketch: Sketch, judge: str) -> Iterator[Sketch]:
@@ -172,8 +181,10 @@ class Studio:
             swapped = swap(pipeline, encoder)
             self._swaps[key] = (pipeline, swapped)
         self._swaps.move_to_end(key)
-        while len(self._swaps) > KEEP_SWAPS:
-            self._swaps.popitem(last=False)
+        # A swap holds its pipeline: those of pipelines that are no longer used go with them.
+        gone = [other for other in self._swaps if other[0] not in (EMBEDDED, order.pipeline)]
+        for other in gone or list(self._swaps)[:-KEEP_SWAPS]:
+            del self._swaps[other]
         return swapped
 
     def _revisions(self, order: Order) -> dict[str, str]:
@@ -209,9 +220,32 @@ class Studio:
 
 
 def revision_of(pipeline: DiffusionPipeline) -> str:
-    """The commit a pipeline was fetched at; empty for one of this machine."""
+    """The commit a pipeline was fetched at; of the embedded one the hash of its files; empty for another of this machine."""
     folder = Path(str(pipeline.config.get("_name_or_path", "")))
-    return folder.name if folder.parent.name == "snapshots" else ""
+    if folder.parent.name == "snapshots":
+        return folder.name
+    part, manifest = f"models/{EMBEDDED}", assets() / MANIFEST
+    if folder != assets() / part or not manifest.is_file():
+        return ""
+    return json.loads(manifest.read_text("utf-8")).get(part, {}).get("sha256", "")
+
+
+def _readers(order: Order) -> set[str]:
+    """The models that read an order's prompt."""
+    own = next((spec.reads_with for spec in SPECS if spec.name == order.pipeline), ())
+    return {*own, order.model} if set(order.arms) - {CUT, CHUNKS} else set(own)
+
+
+def _explain(error: Exception) -> str:
+    """A sentence for the visitor."""
+    from longclip.generation.drawing import NO_MEMORY, DrawingError, lacks_memory
+
+    if isinstance(error, (*SPOKEN, DrawingError, Unavailable)):
+        return str(error)
+    if lacks_memory(error):
+        return NO_MEMORY
+    log.exception("an arm could not be drawn", exc_info=error)
+    return f"This could not be drawn ({type(error).__name__})."
 
 
 def place_words(prompt: Prompt, maps: np.ndarray) -> tuple[Word, ...]:

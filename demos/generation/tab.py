@@ -10,7 +10,7 @@ from demos.context import Context
 from demos.doors import Doors
 from demos.generation.drawings import Drawings
 from demos.generation.order import ARMS, MOST_PICTURES, MOST_PUBLIC_STEPS, MOST_STEPS, Order
-from demos.generation.studio import DETECTOR
+from demos.generation.studio import DETECTOR, NOBODY
 from demos.pickers import model_picker
 from demos.pieces import model_label
 from longclip.generation.specs import EMBEDDED
@@ -97,7 +97,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                 )
                 model = model_picker(context, fresh.model, "Encoder put in its place")
                 judge = gr.Dropdown(
-                    [("The picture book's detector", DETECTOR), *models, ("Nobody", "")],
+                    [("The picture book's detector", DETECTOR), *models, ("Nobody", NOBODY)],
                     value=DETECTOR,
                     label="Judge",
                     info="For real pipelines, a model that did not draw",
@@ -135,10 +135,11 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     form = [prompt, negative, pipeline, model, arms, share, seed, count, steps, guidance, clip_skip]
     shown = [status, board, sketches, stop, comparison]
-    run = gr.on(
-        [go.click, prompt.submit], drawings.draw, [judge, *form], shown, concurrency_id="draw", concurrency_limit=1, **private
-    )
+    begin = [go.click, prompt.submit]
+    gr.on(begin, drawings.waiting, None, status, queue=False, **private)
+    run = gr.on(begin, drawings.draw, [judge, *form], shown, concurrency_id="draw", concurrency_limit=1, **private)
     run.then(drawings.choices, sketches, [left, right, slider], **private)
+    pipeline.input(drawings.judges, [pipeline, judge], judge, **private)
     stop.click(drawings.stop, None, None, queue=False, **private)
     gr.on([left.input, right.input], drawings.compare, [sketches, left, right], slider, **private)
     short.click(lambda: drawings.example(long=False), None, prompt, **private)

@@ -43,10 +43,11 @@ class Verdict:
 def find_mentions(text: str) -> list[Mention]:
     """The kinds of the picture book that a text names, in order; a colour counts where it stands right before the name."""
     mentions: dict[str, Mention] = {}
-    lower = text.lower()
+    lower, end = text.lower(), 0
     for match in _names().finditer(lower):
         kind = _kinds()[match.group()]
-        before = _BREAK.split(lower[: match.start()])[-1].split()
+        before = _BREAK.split(lower[end : match.start()])[-1].split()
+        end = match.end()
         colour = next((word for word in reversed(before) if word in COLOURS), None)
         known = mentions.get(kind)
         if known is None:

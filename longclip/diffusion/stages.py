@@ -31,7 +31,10 @@ LATENTS, DETECTOR = "latents", "detector"
 #: No file of the pipeline is larger.
 LARGEST_FILE = "9MB"
 _LATENTS_A_FILE = 4096
+_MADE_FROM = "made-from.json"
 _PICTURES_A_CALL = 64
+# Beginnings of the recipe's fields that the autoencoder depends on.
+_OF_THE_AUTOENCODER = ("size", "seed", "channels", "autoencoder", "divergence")
 
 
 def train(recipe: DiffusionRecipe, work: Path, out: Path, workers: int = 1, stages: Sequence[str] = STAGES) -> Path:
@@ -86,7 +89,7 @@ def _train_autoencoder(recipe: DiffusionRecipe, work: Path, model: AutoencoderKL
 
     batches = Pictures(recipe, recipe.autoencoder_batch)
     plan = _plan(recipe, "autoencoder", work, recipe.autoencoder_steps, recipe.autoencoder_rate)
-    fit(plan, model, batches, losses, workers, _key(recipe, "size", "seed", "channels", "autoencoder", "divergence"))
+    fit(plan, model, batches, losses, workers, _key(recipe, *_OF_THE_AUTOENCODER))
     scale_latents(model, torch.cat([batches[step][0] for step in range(-(-512 // recipe.autoencoder_batch))]))
 
 
@@ -128,8 +131,16 @@ def _train_unet(
 @torch.inference_mode()
 def _make_latents(recipe: DiffusionRecipe, folder: Path, autoencoder: nn.Module, workers: int) -> tuple[Tensor, Tensor]:
     """Latents of `recipe.scenes` scenes, float16 [n, channels, side, side], not scaled, and the kind that each place
-    shows, uint8 [n, side, side]; kept in files of a few thousand."""
+    shows, uint8 [n, side, side]; kept in files of a few thousand.
+
+    Raises ValueError for a folder with those of another recipe.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    made_from, key = folder / _MADE_FROM, _key(recipe, *_OF_THE_AUTOENCODER, "scenes")
+    if not made_from.is_file():
+        made_from.write_text(key, "utf-8")
+    elif made_from.read_text("utf-8") != key:
+        raise ValueError(f"{folder} holds latents of another recipe: choose another folder, or remove this one")
     calls = -(-recipe.scenes // _PICTURES_A_CALL)
     a_file = _LATENTS_A_FILE // _PICTURES_A_CALL
     files = {first: folder / f"{first:06d}.npz" for first in range(0, calls, a_file)}

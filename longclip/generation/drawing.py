@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from PIL.Image import Image
@@ -19,8 +20,12 @@ from .word_maps import WordMaps
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-_NO_MEMORY = "the memory does not suffice for this drawing: fewer or smaller pictures, or half precision, need less"
+NO_MEMORY = "the memory does not suffice for this drawing: fewer or smaller pictures, or half precision, need less"
 MOST_STEPS, MOST_PICTURES, LARGEST_SIDE = 200, 16, 2048
+
+
+# Pipelines that share a U-Net take turns: one that was left finishes its step before the next one begins.
+_turns: WeakKeyDictionary[torch.nn.Module, Lock] = WeakKeyDictionary()
 
 
 class DrawingError(RuntimeError):
@@ -77,7 +82,8 @@ class _Left(Exception):
 def draw(pipeline: DiffusionPipeline, prompt: Prompt, settings: Settings, word_maps: WordMaps | None = None) -> Iterator[Step]:
     """The steps of a drawing; the last one holds the pictures, one a seed.
 
-    Closing the iterator ends the work after the step under way. Raises DrawingError where memory does not suffice.
+    Closing the iterator ends the work after the step under way, and does not wait for that. Drawings with the same U-Net take
+    turns. Raises DrawingError where memory does not suffice.
     """
     steps: SimpleQueue[Step | Exception] = SimpleQueue()
     left = Event()
@@ -93,12 +99,30 @@ def draw(pipeline: DiffusionPipeline, prompt: Prompt, settings: Settings, word_m
                 return
     finally:
         left.set()
-        worker.join()
 
 
 def _work(
     pipeline: DiffusionPipeline, prompt: Prompt, settings: Settings, word_maps: WordMaps | None, put, left: Event
 ) -> None:
+    with _turns.setdefault(pipeline.unet, Lock()):
+        if left.is_set():
+            return
+        vae_type, failed = pipeline.vae.dtype, None
+        try:
+            _run(pipeline, prompt, settings, word_maps, put, left)
+        except _Left:
+            pass
+        except Exception as error:  # whatever it is, whoever waits must hear of it
+            failed = DrawingError(NO_MEMORY) if lacks_memory(error) else error
+        finally:
+            pipeline.maybe_free_model_hooks()
+            if pipeline.vae.dtype != vae_type:  # SDXL's decodes in single precision, and stays so after an error
+                pipeline.vae.to(vae_type)
+        if failed is not None:
+            put(failed)
+
+
+def _run(pipeline: DiffusionPipeline, prompt: Prompt, settings: Settings, word_maps: WordMaps | None, put, left: Event) -> None:
     start = perf_counter()
 
     def on_step(pipeline: DiffusionPipeline, index: int, timestep: int, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -112,18 +136,12 @@ def _work(
             put(Step(number, settings.steps, seen, perf_counter() - start))
         return {}
 
-    try:
-        pictures = pipeline(**_arguments(prompt, settings, word_maps), callback_on_step_end=on_step).images
-        put(Step(settings.steps, settings.steps, tuple(pictures), perf_counter() - start))
-    except _Left:
-        pass
-    except Exception as error:  # whatever it is, whoever waits must hear of it
-        put(DrawingError(_NO_MEMORY) if _lacks_memory(error) else error)
-    finally:
-        pipeline.maybe_free_model_hooks()
+    pictures = pipeline(**_arguments(prompt, settings, word_maps), callback_on_step_end=on_step).images
+    put(Step(settings.steps, settings.steps, tuple(pictures), perf_counter() - start))
 
 
-def _lacks_memory(error: Exception) -> bool:
+def lacks_memory(error: Exception) -> bool:
+    """Whether an error says that memory, the device's or the machine's, does not suffice."""
     # On a CPU torch has no kind of its own for it.
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
@@ -152,7 +170,8 @@ def _arguments(prompt: Prompt, settings: Settings, word_maps: WordMaps | None) -
 def _decode(pipeline: DiffusionPipeline, latents: Tensor) -> tuple[Image, ...]:
     """Latents as pictures, for a look; none where the VAE cannot work in the precision it is in (SDXL's in fp16)."""
     vae = pipeline.vae
-    if vae.dtype == torch.float16 and vae.config.force_upcast:
+    # Configs that do not say so (Stable Diffusion 1.x) have `force_upcast` too; its pipeline knows no such thing.
+    if vae.dtype == torch.float16 and vae.config.force_upcast and hasattr(pipeline, "upcast_vae"):
         return ()
     pixels = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor, return_dict=False)[0]
     return tuple(pipeline.image_processor.postprocess(pixels, output_type="pil"))

@@ -32,13 +32,13 @@ def read_png(data: bytes) -> dict[str, Any]:
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             note = str(picture.info.get(KEY, ""))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise ValueError("the file is no PNG picture: wanted one that was downloaded from here") from error
     if not note or len(note) > LONGEST_NOTE:
         raise ValueError("the picture does not say how it was drawn: wanted a PNG that was downloaded from here")
     try:
         details = json.loads(note)
-    except ValueError:
+    except (ValueError, RecursionError):
         details = None
     if not isinstance(details, dict):
         raise ValueError("what the picture says of how it was drawn cannot be read: wanted a PNG that was downloaded from here")

@@ -33,7 +33,7 @@ def load_pipeline(
 ) -> DiffusionPipeline:
     """A pipeline by a name of `SPECS`, a folder in the layout of diffusers, or ``hf-hub:owner/name[@revision]``.
 
-    offload and slicing are diffusers' own: parts wait in the CPU's memory; attention and VAE work a slice at a time.
+    offload and slicing are diffusers' own: parts wait in the CPU's memory; the VAE decodes one picture at a time.
     Only safetensors are read. Raises ValueError for what is none of these or holds no such pipeline, FileNotFoundError
     where the embedded one was not built, HubError for one that cannot be fetched.
     """

@@ -35,7 +35,8 @@ class Prompt:
 
     states, negative: [1, L, width]. pooled, negative_pooled: [1, dim] where the pipeline takes them (SDXL). tokens: the
     prompt as it was read; `columns[i]` is where in `states` the token ``tokens.ids[i + 1]`` stands, so that
-    ``tokens.spans[i + 1]`` are its characters. Text from ``tokens.unseen_start`` on was not read.
+    ``tokens.spans[i + 1]`` are its characters. Text from ``tokens.unseen_start`` on was not read. `negative_columns`: the same
+    of the negative prompt's tokens in `negative`.
     """
 
     states: Tensor
@@ -44,6 +45,7 @@ class Prompt:
     negative_pooled: Tensor | None
     tokens: Tokens
     columns: tuple[int, ...]
+    negative_columns: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,14 @@ def embed(
     Raises ValueError where the text encoder has fewer layers, or positions.
     """
     towers = text_towers(pipeline, clip_skip)
-    read, others = ([tower.tokenizer.with_length(tower.length)(words) for tower in towers] for words in (text, negative))
     most = min(tower.length for tower in towers)
     if length > most:
         raise ValueError(f"got a length of {length}, wanted at most {most}, the positions of the text encoder")
+    read, others = ([tower.tokenizer.with_length(most)(words) for tower in towers] for words in (text, negative))
     length = max(length, *map(len, (*read, *others)))
     sides = [_side(towers, [[tokens.ids] for tokens in side], length, clip_skip) for side in (read, others)]
-    return _finish(pipeline, sides, negative, read[0], tuple(range(1, len(read[0]) - 1)))
+    columns, negative_columns = (tuple(range(1, len(side[0]) - 1)) for side in (read, others))
+    return _finish(pipeline, sides, negative, read[0], columns, negative_columns)
 
 
 def embed_in_chunks(pipeline: DiffusionPipeline, text: str, negative: str = "", clip_skip: int = 0) -> Prompt:
@@ -106,10 +109,13 @@ def embed_in_chunks(pipeline: DiffusionPipeline, text: str, negative: str = "", 
         _side(towers, [_chunks(*cut, count) for cut in zip(*side, strict=True)], TRAINED_LENGTH, clip_skip)
         for side in ((read, cuts), (others, other_cuts))
     ]
-    columns = [number * TRAINED_LENGTH + 1 + i for number, piece in enumerate(cuts[0]) for i in range(len(piece))]
+    columns, negative_columns = (
+        tuple(number * TRAINED_LENGTH + 1 + i for number, piece in enumerate(pieces[0]) for i in range(len(piece)))
+        for pieces in (cuts, other_cuts)
+    )
     if len(columns) < len(read[0]) - 2:
         read[0] = towers[0].tokenizer.with_length(len(columns) + 2)(text)
-    return _finish(pipeline, sides, negative, read[0], tuple(columns))
+    return _finish(pipeline, sides, negative, read[0], columns, negative_columns)
 
 
 def mix(chunked: Prompt, whole: Prompt, share: float) -> Prompt:
@@ -121,22 +127,17 @@ def mix(chunked: Prompt, whole: Prompt, share: float) -> Prompt:
     if not 0 <= share <= 1:
         raise ValueError(f"got a share of {share}, wanted 0 (all of the first) to 1 (all of the second)")
     count = len(whole.columns)
-    if chunked.tokens.ids[1 : count + 1] != whole.tokens.ids[1 : count + 1]:
+    same_prompt = chunked.tokens.ids[1 : count + 1] == whole.tokens.ids[1 : count + 1]
+    if not same_prompt or len(chunked.negative_columns) < len(whole.negative_columns):
         raise ValueError(
             "the two text encoders split this prompt into different tokens: only those of one vocabulary can be mixed"
         )
-    length = whole.states.shape[1]
-    places = torch.zeros(length, dtype=torch.long)
-    places[1 : count + 1] = torch.tensor(chunked.columns[:count], dtype=torch.long)
-    first_behind = chunked.columns[count - 1] + 1 if count else 1
-    behind = torch.arange(first_behind, first_behind + length - count - 1)
-    places[count + 1 :] = behind.clamp(max=chunked.states.shape[1] - 1)
-    # A negative prompt is short, and its first chunk holds it: position by position.
-    same = torch.arange(length).clamp(max=chunked.negative.shape[1] - 1)
+    places = _places(chunked.columns, len(chunked.states[0]), whole.columns, len(whole.states[0]))
+    others = _places(chunked.negative_columns, len(chunked.negative[0]), whole.negative_columns, len(whole.negative[0]))
     return replace(
         whole,
         states=torch.lerp(chunked.states[:, places], whole.states, share),
-        negative=torch.lerp(chunked.negative[:, same], whole.negative, share),
+        negative=torch.lerp(chunked.negative[:, others], whole.negative, share),
         pooled=None if whole.pooled is None else torch.lerp(chunked.pooled, whole.pooled, share),
         negative_pooled=None if whole.pooled is None else torch.lerp(chunked.negative_pooled, whole.negative_pooled, share),
     )
@@ -162,6 +163,16 @@ def text_towers(pipeline: DiffusionPipeline, clip_skip: int = 0) -> list[Tower]:
                 f"got a clip skip of {clip_skip}, wanted 0 to {layers - 1 - two}: the text encoder has {layers} layers"
             )
     return [Tower(model, own_tokenizer(tokenizer), tokenizer.pad_token_id, two) for model, tokenizer in present]
+
+
+def _places(from_columns: Sequence[int], from_length: int, columns: Sequence[int], length: int) -> Tensor:
+    """Where each of `length` positions, whose tokens stand in `columns`, has its counterpart in a chunked prompt, [length]."""
+    count = len(columns)
+    places = torch.zeros(length, dtype=torch.long)
+    places[1 : count + 1] = torch.tensor(from_columns[:count], dtype=torch.long)
+    first_behind = from_columns[count - 1] + 1 if count else 1
+    places[count + 1 :] = torch.arange(first_behind, first_behind + length - count - 1).clamp(max=from_length - 1)
+    return places
 
 
 def _cut(tokens: Tokens) -> list[range]:
@@ -202,10 +213,11 @@ def _finish(
     negative: str,
     tokens: Tokens,
     columns: tuple[int, ...],
+    negative_columns: tuple[int, ...],
 ) -> Prompt:
     (states, pooled), (without, without_pooled) = sides
     if not negative and getattr(pipeline.config, "force_zeros_for_empty_prompt", False):
         # What SDXL was trained with where nothing is said.
         without = torch.zeros_like(without)
         without_pooled = None if without_pooled is None else torch.zeros_like(without_pooled)
-    return Prompt(states, without, pooled, without_pooled, tokens, columns)
+    return Prompt(states, without, pooled, without_pooled, tokens, columns, negative_columns)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class WordMaps:
     """Collects attention while a picture is drawn; hand it to `drawing.draw`.
 
-    picture: which of the pictures drawn together. guided: whether each step computes both sides of the guidance.
+    picture: which of the pictures drawn together. `pictures`, how many there are, and `guided`, whether each step computes both
+    sides of the guidance, are told by `drawing.draw`.
     """
 
     def __init__(self, height: int, width: int, picture: int = 0) -> None:
