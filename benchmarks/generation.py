@@ -7,8 +7,8 @@ come late, and names things beyond CLIP's 77th token; each is drawn from the sam
 (cut, and in chunks of 75), with Long-CLIP in its place (also with pads up to its last position), and with a mix of the two.
 Counted is, of the things named before the 77th token, of those named after it, and of the subjects among these, which are
 large, the share that the detector finds, and of those whose colour is said, the share found in it; then the same on
-one-sentence prompts. Intervals are 95 %, by resampling prompts. Beside it: what the detector finds in the scenes' true
-pictures, and in the picture of the next prompt.
+one-sentence prompts. Intervals are 95 %, by resampling prompts; differences between arms are taken prompt by prompt. Beside
+it: what the detector finds in the scenes' true pictures, and in the picture of the next prompt.
 Prints a table, then one JSON line.
 """
 
@@ -42,6 +42,7 @@ from longclip.tokens import Tokenizer
 
 SEED = 7
 RESAMPLED = 2000
+CUT, CHUNKS, LONG = "cut at 77", "chunks of 75", "Long-CLIP"
 
 
 def choose_prompts(tokenizer: Tokenizer, count: int) -> Iterator[tuple[Page, str]]:
@@ -73,14 +74,19 @@ def count_found(
     return counts
 
 
-def share(counts: np.ndarray, hits: int, of: int) -> tuple[float, float, float]:
-    """Percent over all prompts, and the ends of its interval."""
+def share(counts: np.ndarray, hits: int, of: int, base: np.ndarray | None = None) -> tuple[float, float, float]:
+    """Percent over all prompts, and the ends of its interval; with `base`, counts of the same prompts, how much more."""
     rng = np.random.default_rng(0)
     rows = rng.integers(len(counts), size=(RESAMPLED, len(counts)))
-    drawn = counts[rows].sum(1)
-    low, high = np.percentile(100 * drawn[:, hits] / np.maximum(drawn[:, of], 1), (2.5, 97.5))
-    total = counts.sum(0)
-    return float(100 * total[hits] / max(total[of], 1)), float(low), float(high)
+
+    def percent(counts: np.ndarray) -> np.ndarray:
+        """Of all prompts, then of each resampling of them."""
+        drawn = np.concatenate([counts.sum(0)[None], counts[rows].sum(1)])
+        return 100 * drawn[:, hits] / np.maximum(drawn[:, of], 1)
+
+    found = percent(counts) if base is None else percent(counts) - percent(base)
+    low, high = np.percentile(found[1:], (2.5, 97.5))
+    return float(found[0]), float(low), float(high)
 
 
 def main() -> None:
@@ -101,11 +107,11 @@ def main() -> None:
     prompts = {"long": long, "short": [realise(page.plan[:1], page.scene).text for page in pages]}
     subjects = [page.scene.subject.kind for page in pages]
     readers = {
-        "cut at 77": lambda text: embed(pipeline, text),
-        "chunks of 75": lambda text: embed_in_chunks(pipeline, text),
-        "Long-CLIP": lambda text: embed(swapped, text),
-        "Long-CLIP, padded": lambda text: embed(swapped, text, length=encoder.context_length),
-        f"mix, {arguments.share:g} Long-CLIP": lambda text: mix(
+        CUT: lambda text: embed(pipeline, text),
+        CHUNKS: lambda text: embed_in_chunks(pipeline, text),
+        LONG: lambda text: embed(swapped, text),
+        f"{LONG}, padded": lambda text: embed(swapped, text, length=encoder.context_length),
+        f"mix, {arguments.share:g} {LONG}": lambda text: mix(
             embed_in_chunks(pipeline, text), embed(swapped, text), arguments.share
         ),
     }
@@ -128,19 +134,25 @@ def main() -> None:
     def cut(text: str) -> int:
         return tokenizer(text).unseen_start
 
-    def figures(pictures: dict[str, list]) -> dict[str, tuple[float, float, float]]:
+    def counted(pictures: dict[str, list]) -> dict[str, np.ndarray]:
         long, short = (count_found(detector, pictures[kind], prompts[kind], subjects, cut) for kind in ("long", "short"))
-        parts = {"before 77": long[:, 0], "after 77": long[:, 1], "subjects after 77": long[:, 2], "short": short[:, 0]}
-        found = {f"{name}, found": share(part, 0, 1) for name, part in parts.items()}
-        return found | {f"{name}, in its colour": share(part, 2, 3) for name, part in parts.items() if part[:, 3].any()}
+        return {"before 77": long[:, 0], "after 77": long[:, 1], "subjects after 77": long[:, 2], "short": short[:, 0]}
+
+    def figures(parts: dict[str, np.ndarray], base: dict[str, np.ndarray] | None = None) -> dict[str, tuple]:
+        told = [(name, part, base and base[name]) for name, part in parts.items()]
+        found = {f"{name}, found": share(part, 0, 1, other) for name, part, other in told}
+        return found | {f"{name}, in its colour": share(part, 2, 3, other) for name, part, other in told if part[:, 3].any()}
 
     truth = [page.scene.draw(detector.size) for page in pages]
-    rows = {"true pictures": figures({"long": truth, "short": truth})}
+    parts = {"true pictures": counted({"long": truth, "short": truth})}
     for name, read in readers.items():
         pictures = {kind: [drawn(read, text, i) for i, text in enumerate(texts)] for kind, texts in prompts.items()}
-        rows[name] = figures(pictures)
-        if name == "Long-CLIP":
-            rows["its next picture"] = figures({kind: [*made[1:], made[0]] for kind, made in pictures.items()})
+        parts[name] = counted(pictures)
+        if name == LONG:
+            parts["its next picture"] = counted({kind: [*made[1:], made[0]] for kind, made in pictures.items()})
+    rows = {name: figures(part) for name, part in parts.items()}
+    # Drawn for the same prompts from the same noise: the difference varies less than either.
+    rows |= {f"{LONG}, more than {name}": figures(parts[LONG], parts[name]) for name in (CUT, CHUNKS)}
     if not arguments.json:
         columns = list(rows["true pictures"])
         print("| | " + " | ".join(columns) + " |\n| --- |" + " --- |" * len(columns))

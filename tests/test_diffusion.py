@@ -16,14 +16,14 @@ from torch import nn
 
 from longclip.diffusion import detector as detectors
 from longclip.diffusion.autoencoder import autoencoder_losses, build_autoencoder, scale_latents
-from longclip.diffusion.denoiser import build_scheduler, build_unet, denoiser_losses
+from longclip.diffusion.denoiser import build_scheduler, build_unet, denoiser_losses, read_evenly
 from longclip.diffusion.detector import Found, build_detector, detector_losses, load_detector
 from longclip.diffusion.fitting import Fit, fit
 from longclip.diffusion.grounding import Grounding
 from longclip.diffusion.judge import find_mentions, judge
 from longclip.diffusion.recipe import DiffusionRecipe, read_recipe
 from longclip.diffusion.scenes import COLOUR_NAMES, KIND_NAMES, NO_KIND, Captions, Pictures, draw_numbered, map_cells, pixels
-from longclip.diffusion.stages import STAGES, train
+from longclip.diffusion.stages import STAGES, _word_states, train
 from longclip.encoder import load
 from longclip.generation.drawing import Settings, draw
 from longclip.generation.pipelines import load_pipeline
@@ -349,6 +349,33 @@ def test_the_u_net_fits_its_recipe():
     unet = build_unet(SMALL, 24)
     assert unet.config.cross_attention_dim == 24 and unet.config.sample_size == 8
     assert {layer.heads for name, layer in unet.named_modules() if name.endswith("attn2")} == {3, 5}
+
+
+def test_the_u_net_begins_by_reading_states_that_vary_alike():
+    unet, rng = build_unet(SMALL, 24), torch.Generator().manual_seed(0)
+    spread = torch.diag(torch.logspace(-1, 1, 24))
+    turned = torch.linalg.qr(torch.randn(24, 24, generator=rng)).Q
+    states = torch.randn(600, 24, generator=rng) @ spread @ turned + 3
+    read_evenly(unet, states)
+    with torch.no_grad():
+        read = unet.encoder_hid_proj(states)
+        varied = torch.linalg.eigvalsh(torch.cov(read.T))
+        # What varies by 0.1 only is not brought up to 1.
+        assert varied.max() < 1.01 and varied[2:].min() > 0.5 and varied.min() < 0.5
+        assert read.mean(0).abs().max() < 1e-3
+        pooled = unet.add_embedding.pool.v_proj(unet.add_embedding.norm1(states))
+        assert pooled.mean(0).abs().max() < 1e-3, "centred too"
+    with pytest.raises(ValueError, match="got 40 text states"):
+        read_evenly(unet, states[:40])
+
+
+def test_the_captions_whose_states_are_measured_are_none_of_the_training(recipe, monkeypatch):
+    encoder, seen = load(recipe.encoder), []
+    captions = Captions(recipe, encoder.tokenizer)
+    monkeypatch.setattr(Captions, "__getitem__", lambda self, step: seen.append(step) or ([], ["a red kite"] * 4, None))
+    states = _word_states(recipe, encoder, captions)
+    assert min(seen) == recipe.steps and len(states) == 640 * len(encoder.tokenizer("a red kite").ids[1:-1])
+    assert states.shape[1] == encoder.model.config["text_cfg"]["width"]
 
 
 def test_mentions_are_the_things_of_a_caption_in_order():

@@ -18,6 +18,7 @@ import torch
 from small_runs import CLIP, fine_tuning, weights
 
 from longclip.encoder import load
+from longclip.positions import stretch_positions
 from longclip.training import estimate, loop, run, state
 from longclip.training.recipe import Recipe
 from longclip.training.scenes import SceneBatches
@@ -155,6 +156,12 @@ def test_frozen_parts_stay_as_they_were(tmp_path, tiny_clip):
     assert "text_projection" not in same and "logit_scale" not in same
     with pytest.raises(ValueError, match="freeze_text is 2, and the text tower has 1 blocks"):
         run.start(replace(recipe, freeze_text=2), tmp_path)
+
+
+def test_positions_can_stay_as_stretching_made_them(tmp_path, tiny_clip):
+    loop.train(fine_tuning(tiny_clip, positions="stretched"), tmp_path, workers=0)
+    table = stretch_positions(weights(tiny_clip)["positional_embedding"])
+    assert torch.equal(weights(tmp_path)["positional_embedding"], table)
 
 
 def test_a_folder_of_another_run_is_refused(tiny_clip):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from .autoencoder import FACTOR
 from .grounding import Grounding
@@ -17,10 +17,16 @@ from .recipe import DiffusionRecipe
 
 _LEVELS = (2, 3, 5)
 _CHANNELS_A_GROUP = 4  # of the narrowest; more further down
+_POOLING_HEADS = 8
+# Added to variances: directions that hardly vary say nothing.
+_LEAST_VARIANCE = 0.02
 
 
 def build_unet(recipe: DiffusionRecipe, text_width: int) -> UNet2DConditionModel:
-    """With random weights: three levels, of which the lower two read the prompt."""
+    """With random weights: three levels, of which the lower two attend to the prompt; all are told of it beside the time.
+
+    Before it is trained, tell it with `read_evenly` how text states vary.
+    """
     widths = [recipe.width * level for level in _LEVELS]
     return UNet2DConditionModel(
         sample_size=recipe.size // FACTOR,
@@ -31,10 +37,42 @@ def build_unet(recipe: DiffusionRecipe, text_width: int) -> UNet2DConditionModel
         down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
         up_block_types=["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
         cross_attention_dim=text_width,
+        encoder_hid_dim=text_width,
+        encoder_hid_dim_type="text_proj",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=_POOLING_HEADS,
         # diffusers calls the number of heads so, for the sake of its first checkpoints
         attention_head_dim=list(_LEVELS),
         norm_num_groups=max(1, recipe.width // _CHANNELS_A_GROUP),
     )
+
+
+@torch.no_grad()
+def read_evenly(unet: UNet2DConditionModel, states: Tensor) -> None:
+    """Begin with layers that read text states, such as these [n, width], as if they varied alike in all directions.
+
+    What tells one word from another lies in directions in which CLIP's states vary little: without this, a U-Net draws for
+    long as if nothing had been said. The layers go on from there. Raises ValueError for fewer than two states a direction.
+    """
+    mean, transform = _whiten(states)
+    _read_through(unet.encoder_hid_proj, torch.eye(states.shape[1]), mean, transform)
+    pooling = unet.add_embedding
+    mean, transform = _whiten(pooling.norm1(states))
+    for layer in (pooling.pool.q_proj, pooling.pool.k_proj, pooling.pool.v_proj):
+        _read_through(layer, layer.weight, mean, transform)
+
+
+def _whiten(states: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [width], and the symmetric [width, width] after which states vary alike in all directions."""
+    if len(states) < 2 * states.shape[1]:
+        raise ValueError(f"got {len(states)} text states, wanted at least {2 * states.shape[1]}")
+    variances, directions = torch.linalg.eigh(torch.cov(states.T))
+    return states.mean(0), directions / (variances + _LEAST_VARIANCE).sqrt() @ directions.T
+
+
+def _read_through(layer: nn.Linear, weight: Tensor, mean: Tensor, transform: Tensor) -> None:
+    layer.weight.copy_(weight @ transform)
+    layer.bias.copy_(-(layer.weight @ mean))
 
 
 def build_scheduler() -> DPMSolverMultistepScheduler:

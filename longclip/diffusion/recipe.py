@@ -20,7 +20,7 @@ class DiffusionRecipe:
 
     name: str = option(EMBEDDED, "what the pipeline is called")
     encoder: str = option("picturebook-clip", "the text encoder that the U-Net learns to read, frozen")
-    text_blocks: int = option(2, "lowest blocks of that encoder's text tower, whose states are read")
+    text_blocks: int = option(1, "lowest blocks of that encoder's text tower, whose states are read")
     size: int = option(64, "pixels a side")
     seed: int = option(0, "seed of weights, scenes, captions and noise")
 
@@ -33,10 +33,10 @@ class DiffusionRecipe:
 
     scenes: int = option(40_000, "scenes whose latents the U-Net learns from, again and again, with ever new captions")
     width: int = option(32, "channels of an attention head of the U-Net; 2, 3 and 5 times that in its three levels")
-    steps: int = option(5000, "steps of the U-Net")
+    steps: int = option(12_000, "steps of the U-Net")
     first_steps: int = option(1000, "of these, the first, on scenes of a subject alone")
     batch: int = option(64, "scenes a step of the U-Net")
-    learning_rate: float = option(8e-4, "the U-Net's highest learning rate")
+    learning_rate: float = option(1e-3, "the U-Net's highest learning rate")
     things: float = option(5.0, "weight in the U-Net's loss of places that show a thing; all others weigh 1")
     grounding: float = option(0.1, "weight of the loss that wants such places to attend to the words about that thing")
     unsaid: float = option(0.1, "share of captions that are left out, for guidance without a prompt")

@@ -19,7 +19,7 @@ from ..generation.text_models import clip_tokenizer, text_model
 from ..generation.word_maps import record_attention
 from ..training.batches import load_batches
 from .autoencoder import autoencoder_losses, build_autoencoder, scale_latents
-from .denoiser import build_scheduler, build_unet, denoiser_losses
+from .denoiser import build_scheduler, build_unet, denoiser_losses, read_evenly
 from .detector import Detector, build_detector, detector_losses
 from .fitting import Fit, fit
 from .grounding import Grounding
@@ -33,6 +33,7 @@ LARGEST_FILE = "9MB"
 _LATENTS_A_FILE = 4096
 _MADE_FROM = "made-from.json"
 _PICTURES_A_CALL = 64
+_CAPTIONS_MEASURED = 640
 # Beginnings of the recipe's fields that the autoencoder depends on.
 _OF_THE_AUTOENCODER = ("size", "seed", "channels", "autoencoder", "divergence")
 
@@ -109,13 +110,14 @@ def _train_unet(
     kinds: Tensor,
     workers: int,
 ) -> None:
-    scheduler = build_scheduler()
+    scheduler, captions = build_scheduler(), Captions(recipe, encoder.tokenizer)
     record_attention(unet)
+    read_evenly(unet, _word_states(recipe, encoder, captions))
 
     def losses(batch: tuple[list[int], list[str], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        rows, captions, told = batch
+        rows, texts, told = batch
         with torch.no_grad():
-            states = encoder.model.text_states(encoder.tokenizer.filled(captions), recipe.text_blocks)
+            states = encoder.model.text_states(encoder.tokenizer.filled(texts), recipe.text_blocks)
         shown = kinds[rows]
         weights = torch.where(shown != NO_KIND, recipe.things, 1.0)
         velocity, grounding = denoiser_losses(
@@ -125,7 +127,17 @@ def _train_unet(
 
     plan = _plan(recipe, "unet", work, recipe.steps, recipe.learning_rate, recipe.average)
     rest = [entry.name for entry in fields(recipe) if not entry.name.startswith("detector")]
-    fit(plan, unet, Captions(recipe, encoder.tokenizer), losses, workers, _key(recipe, *rest))
+    fit(plan, unet, captions, losses, workers, _key(recipe, *rest))
+
+
+@torch.no_grad()
+def _word_states(recipe: DiffusionRecipe, encoder: Encoder, captions: Captions) -> Tensor:
+    """States [n, width] of the words of some captions that come after those of the training, pads left out."""
+    batches = -(-_CAPTIONS_MEASURED // recipe.batch)
+    texts = [text for step in range(recipe.steps, recipe.steps + batches) for text in captions[step][1]]
+    ids = encoder.tokenizer.filled(texts)
+    words = (ids != encoder.tokenizer.start_id) & (ids != encoder.tokenizer.end_id)
+    return encoder.model.text_states(ids, recipe.text_blocks)[words]
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ PICTURE_BOOK = "picturebook"
 #: Values of the fields that choose between a few.
 CHOICES = {
     "objective": ("contrastive", "primary-component", "square"),
+    "positions": ("trained", "stretched"),
     "stretch": ("knowledge-preserved", "linear", "none"),
     "captions": ("long", "web"),
     "short": ("first-sentence", "field", "none"),
@@ -36,6 +37,7 @@ class Recipe:
     """open_clip config of a model that starts from random weights."""
     stretch: str = option("knowledge-preserved", "how 77 text positions become 248; none keeps the base's")
     keep_rows: int = option(20, "leading rows of a stretched table of positions that are never trained")
+    positions: str = option("trained", "whether the other rows are trained, or stay as stretching made them")
 
     data: str = option(PICTURE_BOOK, "picturebook, or a data set as FORMAT:PATH or PATH")
     pictures: str | None = option(None, "folder of a data set's pictures, where they do not lie beside it")

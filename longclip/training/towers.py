@@ -35,8 +35,8 @@ class Towers(nn.Module):
 
 
 def freeze(model: LongCLIP, recipe: Recipe) -> None:
-    """Leave untrained what the recipe says: the lowest blocks of either tower, and the first rows of a table of
-    positions that is stretched with knowledge preserved, now or before.
+    """Leave untrained what the recipe says: the lowest blocks of either tower, and all text positions or the first rows of
+    a table that is stretched with knowledge preserved, now or before.
 
     Raises ValueError for more blocks than a tower has.
     """
@@ -55,7 +55,9 @@ def freeze(model: LongCLIP, recipe: Recipe) -> None:
         model.text_projection.requires_grad_(False)
     else:
         _freeze_lowest(recipe.freeze_text, "text", text.resblocks, [model.token_embedding])
-    if recipe.stretch == "knowledge-preserved" and model.context_length > SHORT_CONTEXT and recipe.keep_rows:
+    if recipe.positions == "stretched":
+        model.positional_embedding.requires_grad_(False)
+    elif recipe.stretch == "knowledge-preserved" and model.context_length > SHORT_CONTEXT and recipe.keep_rows:
         model.positional_embedding.register_hook(_mask_rows(recipe.keep_rows))
 
 
