@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -15,10 +16,34 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
+from longclip.diffusion.recipe import DiffusionRecipe
 from longclip.encoder import Encoder
+from longclip.generation.drawing import Settings, draw
 from longclip.generation.text_models import clip_tokenizer, text_model
 from longclip.generation.word_maps import record_attention
 from longclip.tokens import Tokenizer
+
+FEW = Settings(steps=3, guidance=4.0)
+#: A recipe of which every step takes milliseconds.
+SMALL = DiffusionRecipe(
+    name="small",
+    text_blocks=1,
+    size=32,
+    channels=4,
+    autoencoder_width=8,
+    autoencoder_steps=3,
+    autoencoder_batch=4,
+    scenes=70,
+    width=8,
+    steps=4,
+    first_steps=2,
+    batch=4,
+    detector_width=8,
+    detector_steps=2,
+    detector_batch=4,
+    warmup=2,
+    save_every=2,
+)
 
 
 def build_vae(latent_channels: int = 4) -> AutoencoderKL:
@@ -108,3 +133,9 @@ def _prepared(pipeline):
     pipeline.set_progress_bar_config(disable=True)
     record_attention(pipeline.unet)
     return pipeline
+
+
+def pictures(pipeline, prompt, settings=FEW, **others) -> np.ndarray:
+    """The finished pictures as one array."""
+    *_, last = draw(pipeline, prompt, settings, **others)
+    return np.stack([np.asarray(picture) for picture in last.pictures])
