@@ -31,14 +31,11 @@ TABS = {
         "words of both models": "#words-board .reader.right .word",
         "their maps of pixels": "#words-board .reader.right[data-maps]",
     },
-    "role=tab[name='Text to image']": {"a form to draw with": "#draw"},
-    "#draw": {"a drawing's first preview": "#board .shot img", "three arms drawn": "#comparison img"},
     "role=tab[name='Embedding maps']": {"first map": "#linked-maps .map.right canvas"},
 }
 TARGETS = {
     "page": 15.0,
     "first words in colour": 1.0,
-    "a drawing's first preview": 0.5,
     "first map": 3.0,
     "handler": 300.0,
     "endpoint": 300.0,

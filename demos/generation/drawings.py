@@ -67,10 +67,6 @@ class Drawings:
                 yield [_status(sketches, now - begun), arms(sketches), gr.skip(), gr.update(visible=True), gr.skip()]
         yield _ended("", sketches)
 
-    def waiting(self) -> str:
-        """Stands there until the drawing of another visitor is done and this one's begins."""
-        return '<p class="report" role="status">Waits for its turn …</p>'
-
     def judges(self, pipeline: str, judge: str) -> str | Update:
         """The judge for another pipeline: the picture book's detector knows nothing of photographs."""
         draws_others = any(spec.repository for spec in SPECS if spec.name == pipeline)

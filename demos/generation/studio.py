@@ -182,8 +182,8 @@ class Studio:
             self._swaps[key] = (pipeline, swapped)
         self._swaps.move_to_end(key)
         # A swap holds its pipeline: those of pipelines that are no longer used go with them.
-        gone = [other for other in self._swaps if other[0] not in (EMBEDDED, order.pipeline)]
-        for other in gone or list(self._swaps)[:-KEEP_SWAPS]:
+        used = [other for other in self._swaps if other[0] in (EMBEDDED, order.pipeline)]
+        for other in self._swaps.keys() - used[-KEEP_SWAPS:]:
             del self._swaps[other]
         return swapped
 

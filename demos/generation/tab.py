@@ -28,6 +28,8 @@ WORDS_HINT = (
     "steps, layers and heads. The rest goes dark. Click it again to let go.</p>"
 )
 COMPARE = "<h2>One over the other</h2><p>Drag the line.</p>"
+# Stands there while the drawings of other visitors are done.
+WAITING = """() => '<p class="report" role="status">Waits for its turn …</p>'"""
 # A word shows where it drew in every arm that reads it: what it did not draw is darkened.
 WORDS = """
 element.addEventListener('click', (event) => {
@@ -136,7 +138,8 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     form = [prompt, negative, pipeline, model, arms, share, seed, count, steps, guidance, clip_skip]
     shown = [status, board, sketches, stop, comparison]
     begin = [go.click, prompt.submit]
-    gr.on(begin, drawings.waiting, None, status, queue=False, **private)
+    # By the browser alone, so that it never comes after what the drawing itself says.
+    gr.on(begin, None, None, status, js=WAITING, **private)
     run = gr.on(begin, drawings.draw, [judge, *form], shown, concurrency_id="draw", concurrency_limit=1, **private)
     run.then(drawings.choices, sketches, [left, right, slider], **private)
     pipeline.input(drawings.judges, [pipeline, judge], judge, **private)
