@@ -28,8 +28,6 @@ WORDS_HINT = (
     "steps, layers and heads. The rest goes dark. Click it again to let go.</p>"
 )
 COMPARE = "<h2>One over the other</h2><p>Drag the line.</p>"
-# Stands there while the drawings of other visitors are done.
-WAITING = """() => '<p class="report" role="status">Waits for its turn …</p>'"""
 # A word shows where it drew in every arm that reads it: what it did not draw is darkened.
 WORDS = """
 element.addEventListener('click', (event) => {
@@ -105,7 +103,8 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                     info="For real pipelines, a model that did not draw",
                 )
             with gr.Row():
-                seed = gr.Number(fresh.seed, label="Seed", precision=0, minimum=0)
+                # No minimum: Gradio would answer with an error of its own where `Order.from_form` has a sentence.
+                seed = gr.Number(fresh.seed, label="Seed", precision=0)
                 count = gr.Slider(1, MOST_PICTURES, fresh.count, step=1, label="Pictures an arm, one a seed")
                 steps = gr.Slider(
                     1,
@@ -138,8 +137,6 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     form = [prompt, negative, pipeline, model, arms, share, seed, count, steps, guidance, clip_skip]
     shown = [status, board, sketches, stop, comparison]
     begin = [go.click, prompt.submit]
-    # By the browser alone, so that it never comes after what the drawing itself says.
-    gr.on(begin, None, None, status, js=WAITING, **private)
     run = gr.on(begin, drawings.draw, [judge, *form], shown, concurrency_id="draw", concurrency_limit=1, **private)
     run.then(drawings.choices, sketches, [left, right, slider], **private)
     pipeline.input(drawings.judges, [pipeline, judge], judge, **private)
