@@ -273,3 +273,13 @@ def _as_bytes(places: np.ndarray) -> bytes:
 def count_found(findings: Sequence[Finding]) -> tuple[int, int]:
     """(found, all)."""
     return sum(bool(finding.found) for finding in findings), len(findings)
+
+
+def warm(context: Context) -> None:
+    """Draw a step with each reader and judge it, so that what is only ever done once is not done while somebody waits.
+
+    Raises Unavailable where the embedded pipeline cannot be loaded.
+    """
+    context.pipeline(EMBEDDED)
+    for _ in Studio(context).draw(Order(prompt="a kite", arms=tuple(ARMS), steps=1), DETECTOR):
+        pass

@@ -126,8 +126,8 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     with gr.Column(elem_id="comparison", elem_classes="sheet", visible=False) as comparison:
         gr.HTML(COMPARE)
         with gr.Row():
-            left = gr.Dropdown([], label="On the left", interactive=True)
-            right = gr.Dropdown([], label="On the right", interactive=True)
+            left = gr.Dropdown([], label="On the left", interactive=True, min_width=260)
+            right = gr.Dropdown([], label="On the right", interactive=True, min_width=260)
         slider = gr.ImageSlider(
             label="Comparison", show_label=False, container=False, type="pil", interactive=False, elem_id="slider", buttons=[]
         )
@@ -137,7 +137,8 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     form = [prompt, negative, pipeline, model, arms, share, seed, count, steps, guidance, clip_skip]
     shown = [status, board, sketches, stop, comparison]
     begin = [go.click, prompt.submit]
-    run = gr.on(begin, drawings.draw, [judge, *form], shown, concurrency_id="draw", concurrency_limit=1, **private)
+    queued = private | {"show_progress": "minimal", "show_progress_on": status}  # who waits is told of the queue
+    run = gr.on(begin, drawings.draw, [judge, *form], shown, concurrency_id="draw", concurrency_limit=1, **queued)
     run.then(drawings.choices, sketches, [left, right, slider], **private)
     pipeline.input(drawings.judges, [pipeline, judge], judge, **private)
     stop.click(drawings.stop, None, None, queue=False, **private)

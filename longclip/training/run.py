@@ -161,15 +161,42 @@ def start(recipe: Recipe, folder: Path) -> Run:
     if recipe.base is None:
         return Run(recipe, folder, *_random_model(recipe))
     encoder = load(recipe.base)
-    model = encoder.model
-    if recipe.stretch != "none" and encoder.context_length < LONG_CONTEXT:
-        table = model.positional_embedding.detach()
-        known = recipe.stretch == "knowledge-preserved"
-        table = stretch_positions(table, recipe.keep_rows) if known else interpolate_positions(table, LONG_CONTEXT)
-        model = with_positions(model, table)
+    model = _stretched(encoder.model, recipe)
+    if recipe.lowest_of:
+        _take_lowest(model, _stretched(load(recipe.lowest_of).model, recipe), recipe)
     tokenizer = encoder.tokenizer.with_length(model.context_length)
     reference = _reference(recipe, model) if recipe.token_states else None
     return Run(recipe, folder, model, tokenizer, encoder.preprocessing, reference)
+
+
+def _stretched(model: LongCLIP, recipe: Recipe) -> LongCLIP:
+    """The model with 248 text positions, where the recipe wants them and it has fewer."""
+    if recipe.stretch == "none" or model.context_length >= LONG_CONTEXT:
+        return model
+    table = model.positional_embedding.detach()
+    known = recipe.stretch == "knowledge-preserved"
+    return with_positions(
+        model, stretch_positions(table, recipe.keep_rows) if known else interpolate_positions(table, LONG_CONTEXT)
+    )
+
+
+@torch.no_grad()
+def _take_lowest(model: LongCLIP, source: LongCLIP, recipe: Recipe) -> None:
+    """Put the tokens, positions and lowest blocks of `source` in place of the model's.
+
+    Raises ValueError where the text towers are of different shapes.
+    """
+    ours, theirs = ({name: list(part.shape) for name, part in _lowest(each, recipe).items()} for each in (model, source))
+    if ours != theirs:
+        name = min(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+        raise ValueError(f"lowest_of {recipe.lowest_of} has {theirs.get(name)} as {name}, wanted {ours.get(name)}")
+    for name, part in _lowest(source, recipe).items():
+        model.get_parameter(name).copy_(part)
+
+
+def _lowest(model: LongCLIP, recipe: Recipe) -> dict[str, Tensor]:
+    kept = ("token_embedding.", "positional_embedding", *(f"transformer.resblocks.{n}." for n in range(recipe.freeze_text)))
+    return {name: part for name, part in model.named_parameters() if name.startswith(kept)}
 
 
 def _reference(recipe: Recipe, model: LongCLIP) -> LongCLIP:
