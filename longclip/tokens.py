@@ -171,9 +171,14 @@ class Tokenizer:
         """
         return pad(self.ids(texts))
 
-    def filled(self, texts: Sequence[str]) -> torch.Tensor:
-        """Ids of many texts, int64 [n, context_length], filled up with the end token, as Stable Diffusion 1.x reads them."""
-        return torch.tensor([row + [self.end_id] * (self.context_length - len(row)) for row in self.ids(texts)])
+    def filled(self, texts: Sequence[str], least: int | None = None) -> torch.Tensor:
+        """Ids of many texts, int64 [n, context_length], filled up with the end token, as Stable Diffusion 1.x reads them.
+
+        With `least`, they are only as wide as the longest text, and at least that wide.
+        """
+        rows = self.ids(texts)
+        width = self.context_length if least is None else max(least, *map(len, rows))
+        return torch.tensor([row + [self.end_id] * (width - len(row)) for row in rows])
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, each as long as it is (start and end included, cut to the context length)."""

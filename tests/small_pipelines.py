@@ -27,7 +27,6 @@ FEW = Settings(steps=3, guidance=4.0)
 #: A recipe of which every step takes milliseconds.
 SMALL = DiffusionRecipe(
     name="small",
-    text_blocks=1,
     size=32,
     channels=4,
     autoencoder_width=8,

@@ -16,6 +16,7 @@ from longclip.objectives.primary_component import coarse_features, primary_compo
 from longclip.objectives.self_distillation import self_distillation_loss
 from longclip.objectives.square import square_loss
 from longclip.objectives.token_states import token_state_loss
+from longclip.objectives.word_naming import build_namer, word_naming_losses
 
 
 def features(n: int, dim: int, seed: int) -> torch.Tensor:
@@ -203,6 +204,26 @@ def test_token_states_are_compared_position_by_position():
     torch.autograd.gradcheck(lambda x: token_state_loss(x, base), states.requires_grad_())
     with pytest.raises(ValueError, match=r"\[3, 6, 4\].*\[3, 5, 4\]"):
         token_state_loss(states, base[:, :5])
+
+
+def test_each_word_is_named_with_the_one_before():
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    namer = build_namer(4, 7).double()
+    ids = torch.tensor([[5, 1, 2, 6, 6], [5, 3, 6, 6, 6], [5, 6, 6, 6, 6]])
+    words = torch.tensor([[0, 1, 1, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]).bool()
+    losses = word_naming_losses(namer, states, ids, words)
+
+    def cost(text: int, column: int) -> float:
+        logits = namer.weight @ states[text, column] + namer.bias
+        return sum(
+            (part.exp().sum().log() - part[word]).item()
+            for part, word in ((logits[:7], ids[text, column]), (logits[7:], ids[text, column - 1]))
+        )
+
+    assert losses.tolist() == pytest.approx([(cost(0, 1) + cost(0, 2)) / 2, cost(1, 1), 0.0], abs=1e-6)
+    with pytest.raises(ValueError, match=r"\[3, 5, 4\], ids \[3, 4\]"):
+        word_naming_losses(namer, states, ids[:, :4], words)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import torch
 from small_runs import fine_tuning, gradients
 
 from longclip.encoder import load
+from longclip.model import stretch_model
 from longclip.training.batches import Share
 from longclip.training.run import Run, start
 from longclip.training.scenes import SceneBatches
@@ -19,6 +20,7 @@ from longclip.training.step import add_gradient
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = {"hard_negatives": 0.5, "positive_pairs": 0.1, "distillation": 0.5, "token_states": 2.0, "components": 8}
+NAMING = {"word_naming": 0.3, "objective": "contrastive"}
 
 
 def first_gradient(recipe, folder) -> tuple[dict, dict]:
@@ -33,7 +35,7 @@ def differ(a: dict, b: dict) -> float:
     return max(((a[name] - b[name]).abs().max() / a[name].abs().max().clamp(min=1e-6)).item() for name in a)
 
 
-@pytest.mark.parametrize("changes", [{}, EVERYTHING, {"objective": "contrastive"}, {"objective": "square"}], ids=str)
+@pytest.mark.parametrize("changes", [{}, EVERYTHING, NAMING, {"objective": "contrastive"}, {"objective": "square"}], ids=str)
 def test_chunks_give_the_whole_batchs_gradient(changes, tmp_path, tiny_clip):
     recipe = fine_tuning(tiny_clip, **changes)
     whole, losses = first_gradient(recipe, tmp_path)
@@ -132,20 +134,38 @@ def _on_cpu() -> dict[str, str]:
     return os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 
 
-def test_token_states_are_kept_as_far_as_the_reference_reads(tmp_path, tiny_clip):
+def test_token_states_are_kept_near_those_of_the_base_stretched(tmp_path, tiny_clip):
     recipe = fine_tuning(tiny_clip, token_states=2.0)
     run, batch = start(recipe, tmp_path), SceneBatches(recipe, 32)[0]
-    values = add_gradient(run, batch)
-    reference = load(tiny_clip)
-    ids = reference.tokenizer.filled(batch.long)
-    ends = (ids == reference.tokenizer.end_id).sum(1)
-    assert ids.shape == (len(batch), 77) and ends.min() >= 1 and ends.max() > 1
+    assert add_gradient(run, batch)["token states"] == 0, "at the start they are the same"
     with torch.no_grad():
-        distance = (run.model.text_states(ids) - reference.model.text_states(ids)).square().mean().item()
-    assert distance > 0, "stretching moves the rows behind the twentieth"
+        run.model.positional_embedding[100:] += 0.1
+    values = add_gradient(run, batch)
+    reference = stretch_model(load(tiny_clip).model)
+    rows = run.tokenizer.ids(batch.long)
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [run.tokenizer.end_id] * (width - len(row)) for row in rows])
+    assert 100 < width < 248 and min(map(len, rows)) < width
+    with torch.no_grad():
+        distance = (run.model.text_states(ids) - reference.text_states(ids)).square().mean().item()
     assert values["token states"] == pytest.approx(2 * distance, rel=1e-4)
 
 
+def test_words_are_named_from_the_states_of_long_captions(tmp_path, tiny_clip):
+    recipe = fine_tuning(tiny_clip, word_naming=0.5)
+    run, batch = start(recipe, tmp_path), SceneBatches(recipe, 32)[0]
+    values = add_gradient(run, batch)
+    namer, total = run.towers.namer, 0.0
+    for caption in batch.long:
+        ids = torch.tensor(run.tokenizer(caption).ids)[None]
+        with torch.no_grad():
+            own, before = (half.log_softmax(-1) for half in namer(run.model.text_states(ids)[0, 1:-1]).chunk(2, -1))
+        total -= (own.gather(1, ids[0, 1:-1, None]) + before.gather(1, ids[0, :-2, None])).mean().item()
+    assert values["naming"] == pytest.approx(0.5 * total / len(batch), rel=1e-4)
+    assert namer.weight.grad.abs().max() > 0
+    assert not any("namer" in name for name in run.model.state_dict())
+
+
 def test_states_of_a_model_with_other_tokens_are_refused(tmp_path, tiny_clip):
-    with pytest.raises(ValueError, match=r"states_of picturebook-clip has a table of tokens of \[1310, 128\]"):
+    with pytest.raises(ValueError, match=r"states_of picturebook-clip has \[1310, 128\] as token_embedding.weight"):
         start(fine_tuning(tiny_clip, token_states=2.0, states_of="picturebook-clip"), tmp_path)

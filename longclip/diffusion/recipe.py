@@ -20,7 +20,6 @@ class DiffusionRecipe:
 
     name: str = option(EMBEDDED, "what the pipeline is called")
     encoder: str = option("picturebook-clip", "the text encoder that the U-Net learns to read, frozen")
-    text_blocks: int = option(1, "lowest blocks of that encoder's text tower, whose states are read")
     size: int = option(64, "pixels a side")
     seed: int = option(0, "seed of weights, scenes, captions and noise")
 

@@ -71,7 +71,7 @@ def write_pipeline(
     pipeline = StableDiffusionPipeline(
         vae=autoencoder.half(),
         # Single precision: transformers takes the stored one, diffusers does not, and a pipeline of both cannot draw.
-        text_encoder=text_model(encoder, recipe.text_blocks),
+        text_encoder=text_model(encoder),
         tokenizer=clip_tokenizer(encoder.tokenizer),
         unet=unet.half(),
         scheduler=build_scheduler(),
@@ -117,7 +117,7 @@ def _train_unet(
     def losses(batch: tuple[list[int], list[str], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
         rows, texts, told = batch
         with torch.no_grad():
-            states = encoder.model.text_states(encoder.tokenizer.filled(texts), recipe.text_blocks)
+            states = encoder.model.text_states(encoder.tokenizer.filled(texts))
         shown = kinds[rows]
         weights = torch.where(shown != NO_KIND, recipe.things, 1.0)
         velocity, grounding = denoiser_losses(
@@ -137,7 +137,7 @@ def _word_states(recipe: DiffusionRecipe, encoder: Encoder, captions: Captions) 
     texts = [text for step in range(recipe.steps, recipe.steps + batches) for text in captions[step][1]]
     ids = encoder.tokenizer.filled(texts)
     words = (ids != encoder.tokenizer.start_id) & (ids != encoder.tokenizer.end_id)
-    return encoder.model.text_states(ids, recipe.text_blocks)[words]
+    return encoder.model.text_states(ids)[words]
 
 
 @torch.inference_mode()

@@ -64,7 +64,8 @@ class Recipe:
     positive_pairs: float = option(0.0, "weight of the positive-pair regulariser (Chen et al.)")
     hard_negatives: float = option(0.0, "weight of captions with one fact changed, as further choices (TripletCLIP)")
     distillation: float = option(0.0, "share that a model's own predictions reach as targets by the end")
-    token_states: float = option(0.0, "weight of the distance of token states to another model's, as far as that reads")
+    word_naming: float = option(0.0, "weight of naming, from each token's state, its word and the one before (DeCLIP)")
+    token_states: float = option(0.0, "weight of the distance of token states to another model's, stretched alike")
     states_of: str | None = option(None, "whose token states are kept: name, file or folder of a model; none: the base's")
 
     steps: int = option(0, "optimiser steps; 0: as many as `epochs` gives")
@@ -79,7 +80,6 @@ class Recipe:
     beta2: float = option(0.98, "AdamW's second decay rate")
     freeze_vision: int = option(0, "lowest blocks of the vision tower that are not trained; -1: the whole tower")
     freeze_text: int = option(0, "lowest blocks of the text tower that are not trained; -1: all but the positions")
-    lowest_of: str | None = option(None, "model whose tokens, positions and `freeze_text` lowest blocks take the base's place")
     seed: int = option(0, "seed of weights, order, captions and crops")
 
     save_every: int = option(100, "steps between two states on disk")
@@ -101,9 +101,6 @@ class Recipe:
             raise ValueError("hard_negatives needs captions with one fact changed, which only the picture book writes")
         if self.token_states and self.base is None:
             raise ValueError("token_states keeps the states of a base model, and this recipe starts from random weights")
-        if self.lowest_of and (self.freeze_text < 1 or self.positions != "stretched"):
-            wanted = "freeze_text of 1 or more, positions 'stretched'"
-            raise ValueError(f"lowest_of wants the blocks and positions it brings to stay: {wanted}")
         if self.objective == "primary-component" and self.short == "none":
             raise ValueError("primary-component matches short captions too: short cannot be 'none'")
 

@@ -53,14 +53,15 @@ class Run:
         freeze(model, recipe)
         self.model = model
         self.reference = reference.eval().requires_grad_(False).to(self.device) if reference is not None else None
-        self.reference_tokenizer = tokenizer.with_length(reference.context_length) if reference is not None else tokenizer
-        trained = [(name, weights) for name, weights in model.named_parameters() if weights.requires_grad]
+        torch.manual_seed(recipe.seed)  # whatever loading or building the model has drawn
+        towers = Towers(model, names_words=recipe.word_naming > 0)
+        trained = [(name, weights) for name, weights in towers.named_parameters() if weights.requires_grad]
         # Norms, biases, tables of positions and the temperature are not pulled towards zero.
         decayed = [weights for name, weights in trained if weights.ndim >= 2 and "positional" not in name]
         kept = [weights for name, weights in trained if weights.ndim < 2 or "positional" in name]
         groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": kept, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, recipe.beta2))
-        self.towers, self.optimizer = self.accelerator.prepare(Towers(model), optimizer)
+        self.towers, self.optimizer = self.accelerator.prepare(towers, optimizer)
 
     @property
     def processes(self) -> int:
@@ -162,8 +163,6 @@ def start(recipe: Recipe, folder: Path) -> Run:
         return Run(recipe, folder, *_random_model(recipe))
     encoder = load(recipe.base)
     model = _stretched(encoder.model, recipe)
-    if recipe.lowest_of:
-        _take_lowest(model, _stretched(load(recipe.lowest_of).model, recipe), recipe)
     tokenizer = encoder.tokenizer.with_length(model.context_length)
     reference = _reference(recipe, model) if recipe.token_states else None
     return Run(recipe, folder, model, tokenizer, encoder.preprocessing, reference)
@@ -175,41 +174,18 @@ def _stretched(model: LongCLIP, recipe: Recipe) -> LongCLIP:
         return model
     table = model.positional_embedding.detach()
     known = recipe.stretch == "knowledge-preserved"
-    return with_positions(
-        model, stretch_positions(table, recipe.keep_rows) if known else interpolate_positions(table, LONG_CONTEXT)
-    )
-
-
-@torch.no_grad()
-def _take_lowest(model: LongCLIP, source: LongCLIP, recipe: Recipe) -> None:
-    """Put the tokens, positions and lowest blocks of `source` in place of the model's.
-
-    Raises ValueError where the text towers are of different shapes.
-    """
-    ours, theirs = ({name: list(part.shape) for name, part in _lowest(each, recipe).items()} for each in (model, source))
-    if ours != theirs:
-        name = min(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-        raise ValueError(f"lowest_of {recipe.lowest_of} has {theirs.get(name)} as {name}, wanted {ours.get(name)}")
-    for name, part in _lowest(source, recipe).items():
-        model.get_parameter(name).copy_(part)
-
-
-def _lowest(model: LongCLIP, recipe: Recipe) -> dict[str, Tensor]:
-    kept = ("token_embedding.", "positional_embedding", *(f"transformer.resblocks.{n}." for n in range(recipe.freeze_text)))
-    return {name: part for name, part in model.named_parameters() if name.startswith(kept)}
+    table = stretch_positions(table, recipe.keep_rows) if known else interpolate_positions(table, LONG_CONTEXT)
+    return with_positions(model, table)
 
 
 def _reference(recipe: Recipe, model: LongCLIP) -> LongCLIP:
-    """The model whose token states are kept. Raises ValueError where its text tower does not fit the trained one's."""
+    """The model whose token states are kept, stretched as the trained one. Raises ValueError where it does not fit that."""
     source = recipe.states_of or recipe.base
-    reference = load(source).model
-    theirs, ours = (each.token_embedding.weight.shape for each in (reference, model))
-    if theirs != ours or reference.context_length > model.context_length:
-        wanted = f"a table of {list(ours)} and at most {model.context_length} positions"
-        raise ValueError(
-            f"states_of {source} has a table of tokens of {list(theirs)} and {reference.context_length} positions; "
-            f"wanted {wanted}, as the model that is trained"
-        )
+    reference = _stretched(load(source).model, recipe)
+    for table in ("token_embedding.weight", "positional_embedding"):
+        theirs, ours = (list(each.get_parameter(table).shape) for each in (reference, model))
+        if theirs != ours:
+            raise ValueError(f"states_of {source} has {theirs} as {table}; wanted {ours}, as the model that is trained")
     return reference
 
 

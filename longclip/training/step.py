@@ -17,6 +17,7 @@ from torch import Tensor
 from ..objectives.token_states import token_state_loss
 from .batches import Batch
 from .losses import Features, watch, weigh_losses
+from .towers import SHORT_CONTEXT
 
 if TYPE_CHECKING:
     from .run import Run
@@ -32,9 +33,9 @@ def add_gradient(run: Run, batch: Batch, last: bool = True) -> dict[str, float]:
     chunks = list(batch.split(run.recipe.chunk))
     if len(chunks) == 1:
         with _shared(run, last):
-            features, states = encode(run, batch)
+            features, losses = encode(run, batch)
             gradients, values = _gradients(run, batch, features)
-            values |= _push(run, features, gradients, states, 1.0)
+            values |= _push(run, features, gradients, losses, 1.0)
         return values
     with torch.no_grad():
         parts = [encode(run, chunk, states=False)[0] for chunk in chunks]
@@ -44,28 +45,45 @@ def add_gradient(run: Run, batch: Batch, last: bool = True) -> dict[str, float]:
     for number, chunk in enumerate(chunks):
         rows = slice(first, first := first + len(chunk))
         with _shared(run, last and number == len(chunks) - 1):
-            features, states = encode(run, chunk)
+            features, losses = encode(run, chunk)
             own = {name: gradient if name == "scale" else gradient[rows] for name, gradient in gradients.items()}
             if number:
                 own["scale"] = torch.zeros_like(own["scale"])
-            for name, value in _push(run, features, own, states, len(chunk) / len(batch)).items():
+            for name, value in _push(run, features, own, losses, len(chunk) / len(batch)).items():
                 values[name] = values.get(name, 0.0) + value
     return values
 
 
-def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tensor], Tensor | None]:
-    """Features of the rows by name, with the scale; and the loss of the token states, where the recipe has one."""
+def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Features of the rows by name, with the scale; and, with `states`, the weighted losses of token states by name."""
+    recipe = run.recipe
     texts = {name: getattr(batch, name) for name in _TEXTS if getattr(batch, name)}
-    ids = run.tokenizer.batch([text for part in texts.values() for text in part]).to(run.device)
-    read = run.reference_tokenizer.filled(batch.long).to(run.device) if run.reference is not None and states else None
-    made = run.towers(run.pixels(batch.images), ids, read)
+    read = words = None
+    if run.reference is not None or recipe.word_naming:
+        read = run.tokenizer.filled(texts.pop("long"), min(SHORT_CONTEXT, run.tokenizer.context_length)).to(run.device)
+        words = _words(run, read) if recipe.word_naming and states else None
+    ids = run.tokenizer.batch([text for part in texts.values() for text in part]).to(run.device) if texts else None
+    made = run.towers(run.pixels(batch.images), ids, read, words)
     features = {"image": made["image"], "scale": made["scale"]}
-    features |= dict(zip(texts, made["text"].split(len(batch)), strict=True))
-    if read is None:
-        return features, None
-    with torch.no_grad():
-        before = run.reference.text_states(read)
-    return features, run.recipe.token_states * token_state_loss(made["states"], before)
+    if read is not None:
+        features["long"] = made["read"]
+    if texts:
+        features |= dict(zip(texts, made["text"].split(len(batch)), strict=True))
+    losses = {}
+    if states and run.reference is not None:
+        with torch.no_grad():
+            before = run.reference.text_states(read)
+        losses["token states"] = recipe.token_states * token_state_loss(made["states"], before)
+    if words is not None:
+        losses["naming"] = recipe.word_naming * made["naming"].mean()
+    return features, losses
+
+
+def _words(run: Run, ids: Tensor) -> Tensor:
+    """Which ids [n, L] are words: those between the start and the end token."""
+    words = (ids == run.tokenizer.end_id).cumsum(1) == 0
+    words[:, 0] = False
+    return words
 
 
 def _gradients(run: Run, batch: Batch, features: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, float]]:
@@ -91,14 +109,13 @@ def _gradients(run: Run, batch: Batch, features: dict[str, Tensor]) -> tuple[dic
 
 
 def _push(
-    run: Run, features: dict[str, Tensor], gradients: dict[str, Tensor], states: Tensor | None, share: float
+    run: Run, features: dict[str, Tensor], gradients: dict[str, Tensor], losses: dict[str, Tensor], share: float
 ) -> dict[str, float]:
-    """Carry gradients into the weights; the loss of the token states with its share of the batch."""
+    """Carry gradients into the weights; the losses of token states with their share of the batch."""
     pairs = [(value, gradients[name].to(value.dtype)) for name, value in features.items() if value.requires_grad]
-    if states is not None:
-        pairs.append((states, run.scaled(torch.tensor(share, device=run.device))))
+    pairs += [(loss, run.scaled(torch.tensor(share, device=run.device))) for loss in losses.values()]
     torch.autograd.backward([value for value, _ in pairs], [gradient for _, gradient in pairs])
-    return {} if states is None else {"token states": share * states.item()}
+    return {name: share * loss.item() for name, loss in losses.items()}
 
 
 def gather(rows: Tensor) -> Tensor:
