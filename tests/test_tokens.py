@@ -164,6 +164,15 @@ def test_a_hundred_thousand_characters_are_quick(full, text):
     assert time.perf_counter() - begin < 3
 
 
+def test_filled_is_as_wide_as_asked_and_ends_with_end_tokens(full):
+    texts = ["a kite", "a red kite " * 20]
+    longest = len(full(texts[1]).ids)
+    for least, width in ((None, full.context_length), (5, longest), (70, 70)):
+        ids = full.filled(texts, least)
+        assert ids.shape == (2, width)
+        assert ids[0, :4].tolist() == list(full("a kite").ids) and set(ids[0, 3:].tolist()) == {full.end_id}
+
+
 def test_batch_is_as_wide_as_its_longest_text(full):
     assert full.batch(["a red fox", "a"]).tolist() == [
         [49406, 320, 736, 3240, 49407],

@@ -62,8 +62,9 @@ def test_the_card_tells_data_recipe_and_figures(tmp_path, tiny_clip):
     assert list((tmp_path / "tensorboard").iterdir())
 
 
-def test_a_resumed_run_ends_with_the_same_weights_to_the_bit(tmp_path, tiny_clip, monkeypatch):
-    recipe = fine_tuning(tiny_clip, save_every=2)
+@pytest.mark.parametrize("changes", [{}, {"word_naming": 0.1}], ids=str)
+def test_a_resumed_run_ends_with_the_same_weights_to_the_bit(tmp_path, tiny_clip, changes):
+    recipe = fine_tuning(tiny_clip, save_every=2, **changes)
     loop.train(recipe, tmp_path / "whole", workers=0)
     with pytest.raises(loop.Interrupted, match="step 3 of 4"):
         loop.train(recipe, tmp_path / "cut", workers=0, report=lambda step, values: step < 3)
