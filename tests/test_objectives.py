@@ -199,11 +199,13 @@ def test_without_soft_targets_distillation_is_the_contrastive_loss():
 def test_token_states_are_compared_position_by_position():
     generator = torch.Generator().manual_seed(0)
     states, base = (torch.randn(3, 6, 4, generator=generator, dtype=torch.float64) for _ in range(2))
-    wanted = sum(((states[i, t] - base[i, t]) ** 2).mean().item() for i in range(3) for t in range(6)) / 18
-    assert token_state_loss(states, base).item() == pytest.approx(wanted, abs=1e-12)
-    torch.autograd.gradcheck(lambda x: token_state_loss(x, base), states.requires_grad_())
+    lengths = (6, 2, 4)
+    counted = torch.arange(6) < torch.tensor(lengths)[:, None]
+    wanted = sum(sum(((states[i, t] - base[i, t]) ** 2).mean().item() for t in range(n)) / n for i, n in enumerate(lengths))
+    assert token_state_loss(states, base, counted).item() == pytest.approx(wanted / 3, abs=1e-12)
+    torch.autograd.gradcheck(lambda x: token_state_loss(x, base, counted), states.requires_grad_())
     with pytest.raises(ValueError, match=r"\[3, 6, 4\].*\[3, 5, 4\]"):
-        token_state_loss(states, base[:, :5])
+        token_state_loss(states, base[:, :5], counted)
 
 
 def test_each_word_is_named_with_the_one_before():

@@ -16,7 +16,7 @@ from longclip.model import stretch_model
 from longclip.training.batches import Share
 from longclip.training.run import Run, start
 from longclip.training.scenes import SceneBatches
-from longclip.training.step import add_gradient
+from longclip.training.step import add_gradient, encode
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = {"hard_negatives": 0.5, "positive_pairs": 0.1, "distillation": 0.5, "token_states": 2.0, "components": 8}
@@ -42,6 +42,19 @@ def test_chunks_give_the_whole_batchs_gradient(changes, tmp_path, tiny_clip):
     parts, same = first_gradient(replace(recipe, chunk=12), tmp_path)
     assert differ(whole, parts) < 1e-5
     assert losses == pytest.approx(same, abs=1e-5)
+
+
+def test_what_a_text_weighs_does_not_depend_on_those_beside_it(tmp_path, tiny_clip):
+    """Chunks are as wide as their own longest text."""
+    recipe = fine_tuning(tiny_clip, token_states=2.0, word_naming=0.3)
+    run, batch = start(recipe, tmp_path), SceneBatches(recipe, 32)[0]
+    with torch.no_grad():
+        run.model.positional_embedding += 0.1 * torch.randn(248, 64, generator=torch.Generator().manual_seed(0))
+    batch = replace(batch, long=[text[: 40 + 30 * i] for i, text in enumerate(batch.long)])
+    whole = encode(run, batch)[1]
+    parts = [(encode(run, part)[1], len(part) / len(batch)) for part in batch.split(12)]
+    for name, loss in whole.items():
+        assert sum(share * losses[name].item() for losses, share in parts) == pytest.approx(loss.item(), rel=1e-5)
 
 
 def test_the_gradient_is_that_of_plain_autograd(tmp_path, tiny_clip):
@@ -147,7 +160,8 @@ def test_token_states_are_kept_near_those_of_the_base_stretched(tmp_path, tiny_c
     ids = torch.tensor([row + [run.tokenizer.end_id] * (width - len(row)) for row in rows])
     assert 100 < width < 248 and min(map(len, rows)) < width
     with torch.no_grad():
-        distance = (run.model.text_states(ids) - reference.text_states(ids)).square().mean().item()
+        distances = (run.model.text_states(ids) - reference.text_states(ids)).square().mean(2)
+    distance = sum(d[: max(77, len(row))].mean().item() for d, row in zip(distances, rows, strict=True)) / len(rows)
     assert values["token states"] == pytest.approx(2 * distance, rel=1e-4)
 
 

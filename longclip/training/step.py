@@ -73,10 +73,16 @@ def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tenso
     if states and run.reference is not None:
         with torch.no_grad():
             before = run.reference.text_states(read)
-        losses["token states"] = recipe.token_states * token_state_loss(made["states"], before)
+        losses["token states"] = recipe.token_states * token_state_loss(made["states"], before, _counted(run, read))
     if words is not None:
         losses["naming"] = recipe.word_naming * made["naming"].mean()
     return features, losses
+
+
+def _counted(run: Run, ids: Tensor) -> Tensor:
+    """Which positions [n, L] a pipeline reads: those of the text, its end, and of the pads behind it those that fill 77."""
+    ended = (ids == run.tokenizer.end_id).cumsum(1)
+    return (ended <= 1) | (torch.arange(ids.shape[1], device=ids.device) < SHORT_CONTEXT)
 
 
 def _words(run: Run, ids: Tensor) -> Tensor:
