@@ -233,7 +233,7 @@ def test_tokens_speak_of_the_things_their_phrases_name(recipe):
     tokenizer, seen = load(recipe.encoder).tokenizer, 0
     captions = Captions(recipe, tokenizer)
     for step in range(4):
-        rows, texts, told = captions[step]
+        rows, texts, _, told = captions[step]
         for row, text, kinds in zip(rows, texts, told, strict=True):
             tokens = tokenizer(text)
             assert kinds.shape == (77,) and (kinds[len(tokens) :] == NO_KIND).all()
@@ -266,7 +266,7 @@ def test_cells_show_what_the_masks_show():
 def test_captions_differ_every_time_and_some_are_left_out(recipe):
     captions = Captions(recipe, load(recipe.encoder).tokenizer)
     seen = list(islice((captions[step] for step in range(60)), 60))
-    texts = [text for _, batch, _ in seen for text in batch]
+    texts = [text for _, batch, *_ in seen for text in batch]
     assert seen[3][:2] == captions[3][:2] and len(set(texts)) > 150
     alone = [len(draw_numbered(recipe, row).scene.things) == 1 for rows, *_ in islice(seen, 2) for row in rows]
     assert all(alone), "at first"

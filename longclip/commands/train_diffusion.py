@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stage", nargs="+", help="train these alone: autoencoder, latents, detector, unet; writes no pipeline"
     )
     parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes (0: in the loop)")
+    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
     add_flags(parser, DiffusionRecipe, _GROUPS)
 
 
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = read_recipe(args.recipe, **given_flags(args, DiffusionRecipe))
     work = args.work or args.out.with_name(args.out.name + "-work")
     try:
-        folder = train(recipe, work, args.out, args.workers, args.stage or STAGES)
+        folder = train(recipe, work, args.out, args.workers, args.stage or STAGES, args.device)
     except Interrupted as stopped:
         print(f"\n{stopped}")
         return 130

@@ -36,7 +36,7 @@ def autoencoder_losses(model: AutoencoderKL, images: Tensor, divergence: float, 
     """uint8 pictures -> the mean absolute difference of what comes back, and the latents' divergence, a number each."""
     pixels = scaled(images)
     latents = model.encode(pixels).latent_dist
-    noise = torch.randn(latents.mean.shape, generator=rng)
+    noise = torch.randn(latents.mean.shape, generator=rng, device=rng.device)
     decoded = model.decode(latents.mean + latents.std * noise).sample
     return {
         "difference": (decoded - pixels).abs().mean(),
@@ -47,6 +47,6 @@ def autoencoder_losses(model: AutoencoderKL, images: Tensor, divergence: float, 
 @torch.inference_mode()
 def scale_latents(model: AutoencoderKL, images: Tensor) -> float:
     """What latents are multiplied with to have a variance of 1, measured on uint8 pictures and kept in the model's config."""
-    factor = 1 / model.encode(scaled(images)).latent_dist.mean.std().item()
+    factor = 1 / model.encode(scaled(images).to(model.device)).latent_dist.mean.std().item()
     model.register_to_config(scaling_factor=factor)
     return factor

@@ -96,9 +96,9 @@ def denoiser_losses(
     Latents [n, channels, side, side] of variance 1, weights [n, side, side], text states [n, 77, width]. The U-Net's attention
     must be one that records (`word_maps.record_attention`).
     """
-    noise = torch.randn(latents.shape, generator=rng)
-    times = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), generator=rng)
-    kept = scheduler.alphas_cumprod[times].view(-1, 1, 1, 1)
+    noise = torch.randn(latents.shape, generator=rng, device=rng.device)
+    times = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), generator=rng, device=rng.device)
+    kept = scheduler.alphas_cumprod.to(rng.device)[times].view(-1, 1, 1, 1)
     noisy = kept.sqrt() * latents + (1 - kept).sqrt() * noise
     velocity = kept.sqrt() * noise - (1 - kept).sqrt() * latents
     noted = {"word_maps": grounding}

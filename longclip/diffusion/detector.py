@@ -128,11 +128,12 @@ def detector_losses(
 ) -> dict[str, Tensor]:
     """uint8 pictures with the kind and colour of each cell -> the cross entropy of both, a number each."""
     images, kinds, colours = batch
+    drawn = {"generator": rng, "device": rng.device}
     pixels = scaled(images)
     half = len(pixels) // 2
     with torch.no_grad():
         pixels[:half] = autoencoder(pixels[:half]).sample.clamp(-1, 1)
-    pixels = pixels + 0.05 * torch.rand(len(pixels), 1, 1, 1, generator=rng) * torch.randn(pixels.shape, generator=rng)
+    pixels = pixels + 0.05 * torch.rand(len(pixels), 1, 1, 1, **drawn) * torch.randn(pixels.shape, **drawn)
     kind_logits, colour_logits = detector(pixels)
     return {
         "kinds": _weighted(kind_logits, kinds),
@@ -141,6 +142,6 @@ def detector_losses(
 
 
 def _weighted(logits: Tensor, target: Tensor) -> Tensor:
-    weight = torch.ones(logits.shape[1])
+    weight = torch.ones(logits.shape[1], device=logits.device)
     weight[-1] = _NOTHING
     return F.cross_entropy(logits, target, weight)

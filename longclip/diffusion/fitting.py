@@ -25,7 +25,7 @@ _LOG_EVERY = 20
 
 @dataclass(frozen=True)
 class Fit:
-    """What one part is trained with. average: decay of the running average of its weights; 0: the last ones are kept."""
+    """What one part is trained with, and where. average: decay of the running average of its weights; 0: the last are kept."""
 
     name: str
     folder: Path
@@ -35,6 +35,7 @@ class Fit:
     save_every: int
     seed: int
     average: float = 0.0
+    device: str = "cpu"
 
 
 def fit(
@@ -45,12 +46,14 @@ def fit(
     workers: int = 1,
     recipe: str = "",
 ) -> None:
-    """Train `module` in place on the sum of `losses`, from wherever its folder stands.
+    """Train `module` in place on the sum of `losses`, from wherever its folder stands; it stays on the plan's device.
 
-    losses: of a batch and of the randomness of its step (noise and so on, so that a resumed run draws the same). `recipe`
-    is kept with the state. Raises Interrupted after Ctrl-C or SIGTERM (the state is saved), ValueError for a folder with the
-    state of another recipe, FloatingPointError for a loss that is not finite, OSError where a state cannot be written.
+    losses: of a batch, on that device, and of the randomness of its step (noise and so on, so that a resumed run draws the
+    same). `recipe` is kept with the state. Raises Interrupted after Ctrl-C or SIGTERM (the state is saved), ValueError for a
+    folder with the state of another recipe, FloatingPointError for a loss that is not finite, OSError where a state cannot
+    be written.
     """
+    module.to(plan.device)
     optimizer = torch.optim.AdamW(module.parameters(), lr=plan.rate, weight_decay=0.01, betas=(0.9, 0.99))
     averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(plan.average))
     step, seconds = _resume(plan, module, averaged, optimizer, recipe)
@@ -63,34 +66,43 @@ def fit(
             module.train()
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate * schedule(step, plan.warmup, plan.steps)
-            values = losses(batch, torch.Generator().manual_seed(plan.seed * 1_000_003 + step))
+            rng = torch.Generator(plan.device).manual_seed(plan.seed * 1_000_003 + step)
+            values = losses(_moved(batch, plan.device), rng)
             loss = torch.stack(list(values.values())).sum()
-            if not loss.isfinite():
-                raise FloatingPointError(f"the loss of {plan.name} is {loss.item()} at step {step + 1}; its last state is kept")
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            step += 1
+            stop, last = asked(), step == plan.steps
+            noted, saved = last or step % _LOG_EVERY == 0, last or stop or step % plan.save_every == 0
+            if (noted or saved or plan.device == "cpu") and not loss.isfinite():  # asking makes a GPU wait
+                raise FloatingPointError(f"the loss of {plan.name} is {loss.item()} at step {step}; its last state is kept")
             optimizer.step()
             if plan.average:
                 averaged.update_parameters(module)
-            step += 1
             now = time.perf_counter()
             seconds, tick = seconds + now - tick, now
             bar.update()
-            if step % _LOG_EVERY == 0 or step == plan.steps:
+            if noted:
                 row = {name: round(value.item(), 5) for name, value in values.items()}
                 log.write(json.dumps({"step": step, "seconds": round(seconds, 1)} | row) + "\n")
                 log.flush()
                 bar.set_postfix(row, refresh=False)
-            stop = asked()
-            if step % plan.save_every == 0 or step == plan.steps or stop:
+            if saved:
                 state = {"model": module.state_dict(), "average": averaged.state_dict(), "optimizer": optimizer.state_dict()}
                 save_state(plan.folder, state | {"step": step, "seconds": seconds, "recipe": recipe}, keep=2)
-            if stop and step < plan.steps:
+            if stop and not last:
                 raise Interrupted(f"{plan.name} stopped at step {step} of {plan.steps}; the same command goes on from there")
     if plan.average:
         module.load_state_dict(averaged.module.state_dict())
     module.eval().requires_grad_(False)
+
+
+def _moved(batch: Any, device: str) -> Any:
+    """A batch with its tensors on the device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    return type(batch)(_moved(part, device) for part in batch) if isinstance(batch, (tuple, list)) else batch
 
 
 def _resume(

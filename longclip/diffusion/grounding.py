@@ -33,13 +33,12 @@ class Grounding:
         places = self._shown_at(weights.shape[2])
         about = (places[:, :, None] == self.told[:, None, :]) & (self.told != NO_KIND)[:, None, :]
         told = about.any(-1)
-        if told.any():
-            share = (weights.mean(1) * about).sum(-1)[told]
-            self._losses.append(-share.clamp(min=_LEAST).log().mean())
+        costs = -(weights.mean(1) * about).sum(-1).clamp(min=_LEAST).log()
+        self._losses.append((costs * told).sum() / told.sum().clamp(min=1))
 
     def loss(self) -> Tensor:
-        """Mean over layers of the cross entropy of the words about what a place shows; 0 where no word is about any."""
-        return torch.stack(self._losses).mean() if self._losses else torch.zeros(())
+        """Mean over layers of the cross entropy of the words about what a place shows; 0 for a layer without such words."""
+        return torch.stack(self._losses).mean() if self._losses else torch.zeros((), device=self.told.device)
 
     def _shown_at(self, places: int) -> Tensor:
         """[n, places] on a level of the U-Net; of several things in one place the one whose kind comes first."""

@@ -54,8 +54,8 @@ class Pictures(Dataset):
 
 @dataclass(frozen=True)
 class Captions(Dataset):
-    """Batch number -> the numbers of scenes out of `recipe.scenes`, a caption of each, another one every time, and the
-    number of the kind that each of its tokens speaks of, int64 [batch, context length].
+    """Batch number -> the numbers of scenes out of `recipe.scenes`, a caption of each, another one every time, its ids and
+    the number of the kind that each of them speaks of, int64 [batch, context length] both.
 
     The first `recipe.first_steps` batches are of subjects alone.
     """
@@ -63,14 +63,15 @@ class Captions(Dataset):
     recipe: DiffusionRecipe
     tokenizer: Tokenizer
 
-    def __getitem__(self, step: int) -> tuple[list[int], list[str], Tensor]:
+    def __getitem__(self, step: int) -> tuple[list[int], list[str], Tensor, Tensor]:
         rng = Random(f"captions/{self.recipe.seed}/{step}")
         every = len(_OTHERS) if step < self.recipe.first_steps else 1
         rows = [rng.randrange(0, self.recipe.scenes, every) for _ in range(self.recipe.batch)]
         pages = [draw_numbered(self.recipe, row) for row in rows]
         captions = [self._caption(page, rng) for page in pages]
         told = [self._told(page, caption) for page, caption in zip(pages, captions, strict=True)]
-        return rows, [caption.text for caption in captions], torch.tensor(told)
+        texts = [caption.text for caption in captions]
+        return rows, texts, self.tokenizer.filled(texts), torch.tensor(told)
 
     def _caption(self, page: Page, rng: Random) -> Caption:
         recipe = self.recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -38,26 +38,48 @@ _CAPTIONS_MEASURED = 640
 _OF_THE_AUTOENCODER = ("size", "seed", "channels", "autoencoder", "divergence")
 
 
-def train(recipe: DiffusionRecipe, work: Path, out: Path, workers: int = 1, stages: Sequence[str] = STAGES) -> Path:
+@dataclass(frozen=True)
+class _Workshop:
+    """Where the stages are made: the folder of their runs, the processes that draw scenes, the device."""
+
+    folder: Path
+    workers: int
+    device: str
+
+    def plan(self, recipe: DiffusionRecipe, name: str, steps: int, rate: float, average: float = 0.0) -> Fit:
+        folder = self.folder / name
+        return Fit(name, folder, steps, rate, recipe.warmup, recipe.save_every, recipe.seed, average, self.device)
+
+
+def train(
+    recipe: DiffusionRecipe,
+    work: Path,
+    out: Path,
+    workers: int = 1,
+    stages: Sequence[str] = STAGES,
+    device: str | None = None,
+) -> Path:
     """Train the stages in `work` and write the pipeline to `out`, with the detector in its folder `detector`. Returns `out`.
 
     What `work` already holds of a stage is not made again. With only some of the `stages`, nothing is written to `out`.
+    device: where they are trained; a GPU where there is one, if it is not said.
     Raises Interrupted after Ctrl-C or SIGTERM, and what `fitting.fit` raises.
     """
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
         raise ValueError(f"stage {', '.join(unknown)} is unknown; there are {', '.join(STAGES)}")
+    shop = _Workshop(work, workers, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(recipe.seed)
     autoencoder, detector = build_autoencoder(recipe), build_detector(recipe)
-    encoder = load(recipe.encoder)
+    encoder = load(recipe.encoder, device=shop.device)
     unet = build_unet(recipe, encoder.model.config["text_cfg"]["width"])
-    _train_autoencoder(recipe, work, autoencoder, workers)
+    _train_autoencoder(recipe, shop, autoencoder)
     if "detector" in stages:
-        _train_detector(recipe, work, autoencoder, detector, workers)
+        _train_detector(recipe, shop, autoencoder, detector)
     if "latents" in stages or "unet" in stages:
-        latents, kinds = _make_latents(recipe, work / LATENTS, autoencoder, workers)
+        latents, kinds = _make_latents(recipe, shop, autoencoder)
         if "unet" in stages:
-            _train_unet(recipe, work, unet, encoder, latents * autoencoder.config.scaling_factor, kinds, workers)
+            _train_unet(recipe, shop, unet, encoder, latents * autoencoder.config.scaling_factor, kinds)
     if set(stages) == set(STAGES):
         write_pipeline(recipe, out, autoencoder, unet, encoder)
         detector.save(out / DETECTOR)
@@ -69,11 +91,11 @@ def write_pipeline(
 ) -> None:
     """A folder that `StableDiffusionPipeline.from_pretrained` loads; all but the text encoder in half precision."""
     pipeline = StableDiffusionPipeline(
-        vae=autoencoder.half(),
+        vae=autoencoder.cpu().half(),
         # Single precision: transformers takes the stored one, diffusers does not, and a pipeline of both cannot draw.
-        text_encoder=text_model(encoder),
+        text_encoder=text_model(encoder).cpu(),
         tokenizer=clip_tokenizer(encoder.tokenizer),
-        unet=unet.half(),
+        unet=unet.cpu().half(),
         scheduler=build_scheduler(),
         safety_checker=None,
         feature_extractor=None,
@@ -84,40 +106,35 @@ def write_pipeline(
     (out / "recipe.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
 
 
-def _train_autoencoder(recipe: DiffusionRecipe, work: Path, model: AutoencoderKL, workers: int) -> None:
+def _train_autoencoder(recipe: DiffusionRecipe, shop: _Workshop, model: AutoencoderKL) -> None:
     def losses(batch: tuple[Tensor, ...], rng: torch.Generator) -> dict[str, Tensor]:
         return autoencoder_losses(model, batch[0], recipe.divergence, rng)
 
     batches = Pictures(recipe, recipe.autoencoder_batch)
-    plan = _plan(recipe, "autoencoder", work, recipe.autoencoder_steps, recipe.autoencoder_rate)
-    fit(plan, model, batches, losses, workers, _key(recipe, *_OF_THE_AUTOENCODER))
+    plan = shop.plan(recipe, "autoencoder", recipe.autoencoder_steps, recipe.autoencoder_rate)
+    fit(plan, model, batches, losses, shop.workers, _key(recipe, *_OF_THE_AUTOENCODER))
     scale_latents(model, torch.cat([batches[step][0] for step in range(-(-512 // recipe.autoencoder_batch))]))
 
 
-def _train_detector(recipe: DiffusionRecipe, work: Path, autoencoder: AutoencoderKL, detector: Detector, workers: int) -> None:
-    plan = _plan(recipe, "detector", work, recipe.detector_steps, recipe.detector_rate)
+def _train_detector(recipe: DiffusionRecipe, shop: _Workshop, autoencoder: AutoencoderKL, detector: Detector) -> None:
+    plan = shop.plan(recipe, "detector", recipe.detector_steps, recipe.detector_rate)
     losses = partial(detector_losses, detector, autoencoder)
     batches = Pictures(recipe, recipe.detector_batch, mapped=True)
-    fit(plan, detector, batches, losses, workers, _key(recipe, "size", "seed", "autoencoder", "detector"))
+    fit(plan, detector, batches, losses, shop.workers, _key(recipe, "size", "seed", "autoencoder", "detector"))
 
 
 def _train_unet(
-    recipe: DiffusionRecipe,
-    work: Path,
-    unet: UNet2DConditionModel,
-    encoder: Encoder,
-    latents: Tensor,
-    kinds: Tensor,
-    workers: int,
+    recipe: DiffusionRecipe, shop: _Workshop, unet: UNet2DConditionModel, encoder: Encoder, latents: Tensor, kinds: Tensor
 ) -> None:
     scheduler, captions = build_scheduler(), Captions(recipe, encoder.tokenizer)
     record_attention(unet)
-    read_evenly(unet, _word_states(recipe, encoder, captions))
+    read_evenly(unet, _word_states(recipe, encoder, captions).cpu())
+    latents, kinds = latents.to(shop.device), kinds.to(shop.device)
 
-    def losses(batch: tuple[list[int], list[str], Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-        rows, texts, told = batch
+    def losses(batch: tuple[list[int], list[str], Tensor, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+        rows, _, ids, told = batch
         with torch.no_grad():
-            states = encoder.model.text_states(encoder.tokenizer.filled(texts))
+            states = encoder.model.text_states(ids)
         shown = kinds[rows]
         weights = torch.where(shown != NO_KIND, recipe.things, 1.0)
         velocity, grounding = denoiser_losses(
@@ -125,9 +142,9 @@ def _train_unet(
         )
         return {"velocity": velocity, "grounding": recipe.grounding * grounding}
 
-    plan = _plan(recipe, "unet", work, recipe.steps, recipe.learning_rate, recipe.average)
+    plan = shop.plan(recipe, "unet", recipe.steps, recipe.learning_rate, recipe.average)
     rest = [entry.name for entry in fields(recipe) if not entry.name.startswith("detector")]
-    fit(plan, unet, captions, losses, workers, _key(recipe, *rest))
+    fit(plan, unet, captions, losses, shop.workers, _key(recipe, *rest))
 
 
 @torch.no_grad()
@@ -135,18 +152,19 @@ def _word_states(recipe: DiffusionRecipe, encoder: Encoder, captions: Captions) 
     """States [n, width] of the words of some captions that come after those of the training, pads left out."""
     batches = -(-_CAPTIONS_MEASURED // recipe.batch)
     texts = [text for step in range(recipe.steps, recipe.steps + batches) for text in captions[step][1]]
-    ids = encoder.tokenizer.filled(texts)
+    ids = encoder.tokenizer.filled(texts).to(encoder.device)
     words = (ids != encoder.tokenizer.start_id) & (ids != encoder.tokenizer.end_id)
     return encoder.model.text_states(ids)[words]
 
 
 @torch.inference_mode()
-def _make_latents(recipe: DiffusionRecipe, folder: Path, autoencoder: nn.Module, workers: int) -> tuple[Tensor, Tensor]:
+def _make_latents(recipe: DiffusionRecipe, shop: _Workshop, autoencoder: nn.Module) -> tuple[Tensor, Tensor]:
     """Latents of `recipe.scenes` scenes, float16 [n, channels, side, side], not scaled, and the kind that each place
     shows, uint8 [n, side, side]; kept in files of a few thousand.
 
     Raises ValueError for a folder with those of another recipe.
     """
+    folder = shop.folder / LATENTS
     folder.mkdir(parents=True, exist_ok=True)
     made_from, key = folder / _MADE_FROM, _key(recipe, *_OF_THE_AUTOENCODER, "scenes")
     if not made_from.is_file():
@@ -160,8 +178,8 @@ def _make_latents(recipe: DiffusionRecipe, folder: Path, autoencoder: nn.Module,
     batches = Pictures(recipe, _PICTURES_A_CALL, mapped=True)
     for first in tqdm(missing, desc="latents", mininterval=5):
         latents, kinds = [], []
-        for images, cells, _ in load_batches(batches, range(first, min(calls, first + a_file)), workers):
-            latents.append(autoencoder.encode(scaled(images)).latent_dist.mean.half().numpy())
+        for images, cells, _ in load_batches(batches, range(first, min(calls, first + a_file)), shop.workers):
+            latents.append(autoencoder.encode(scaled(images.to(shop.device))).latent_dist.mean.half().cpu().numpy())
             kinds.append(cells.numpy().astype(np.uint8))
         new = files[first].with_suffix(".new")
         with new.open("wb") as file:
@@ -170,10 +188,6 @@ def _make_latents(recipe: DiffusionRecipe, folder: Path, autoencoder: nn.Module,
     kept = [np.load(file) for file in files.values()]
     latents, kinds = (np.concatenate([file[name] for file in kept])[: recipe.scenes] for name in ("latents", "kinds"))
     return torch.from_numpy(latents), torch.from_numpy(kinds)
-
-
-def _plan(recipe: DiffusionRecipe, name: str, work: Path, steps: int, rate: float, average: float = 0.0) -> Fit:
-    return Fit(name, work / name, steps, rate, recipe.warmup, recipe.save_every, recipe.seed, average)
 
 
 def _key(recipe: DiffusionRecipe, *beginnings: str) -> str:
