@@ -13,14 +13,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from demos import attribution, evaluation, finetuning, maps, retrieval
+from demos import attribution, evaluation, finetuning, generation, maps, retrieval
 from demos.context import Context, Unavailable
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.projection import warm_up
 from longclip.registry import assets
 
 # Fine-tuning last: it adds a visitor's own models to the pickers of the tabs before it.
-TABS = (retrieval, attribution, maps, evaluation, finetuning)
+TABS = (retrieval, attribution, generation, maps, evaluation, finetuning)
 STYLE = Path(__file__).parent / "assets" / "style.css"
 HEADER = """
 <header><h1>longclip</h1><p><b>CLIP stops reading after 77 tokens, Long-CLIP goes on to 248.</b>
@@ -104,6 +104,7 @@ def warm(context: Context) -> None:
         time.sleep(REST_AFTER)
         for name in names:
             context.embedded("captions", PICTURE_BOOK, name)
+        generation.warm(context)
     except Unavailable as error:
         print(f"not ready: {error}")
     time.sleep(COMPILER_AFTER)

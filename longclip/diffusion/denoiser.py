@@ -23,7 +23,7 @@ _LEAST_VARIANCE = 0.02
 
 
 def build_unet(recipe: DiffusionRecipe, text_width: int) -> UNet2DConditionModel:
-    """With random weights: three levels, of which the lower two attend to the prompt; all are told of it beside the time.
+    """With random weights: three levels, all of which attend to the prompt and are told of it beside the time.
 
     Before it is trained, tell it with `read_evenly` how text states vary.
     """
@@ -34,8 +34,8 @@ def build_unet(recipe: DiffusionRecipe, text_width: int) -> UNet2DConditionModel
         out_channels=recipe.channels,
         layers_per_block=1,
         block_out_channels=widths,
-        down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-        up_block_types=["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+        down_block_types=["CrossAttnDownBlock2D"] * len(_LEVELS),
+        up_block_types=["CrossAttnUpBlock2D"] * len(_LEVELS),
         cross_attention_dim=text_width,
         encoder_hid_dim=text_width,
         encoder_hid_dim_type="text_proj",
