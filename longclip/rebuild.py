@@ -25,7 +25,7 @@ STAGES = (*MODELS, GALLERY, EVALUATION, PIPELINE)
 SCENES, HARD, LATE, SEED = 1000, 15, 15, 1
 MANIFEST, FIGURES = "manifest.json", "evaluation.json"
 #: What is trained first where a model needs it, in the work folder alone.
-BEFORE = {"picturebook-clip": "picturebook-words"}
+BEFORE = {"picturebook-clip": "picturebook-words", "picturebook-longclip": "picturebook-long"}
 # What a run leaves behind for itself and nobody needs to load the model.
 _OF_THE_RUN = ("state-*.pt", "log.jsonl", "tensorboard")
 

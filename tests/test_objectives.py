@@ -204,6 +204,9 @@ def test_token_states_are_compared_position_by_position():
     wanted = sum(sum(((states[i, t] - base[i, t]) ** 2).mean().item() for t in range(n)) / n for i, n in enumerate(lengths))
     assert token_state_loss(states, base, counted).item() == pytest.approx(wanted / 3, abs=1e-12)
     torch.autograd.gradcheck(lambda x: token_state_loss(x, base, counted), states.requires_grad_())
+    reading = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+    read = token_state_loss(states @ reading, base @ reading, counted)
+    assert token_state_loss(states, base, counted, reading).item() == pytest.approx(read.item(), rel=1e-12)
     with pytest.raises(ValueError, match=r"\[3, 6, 4\].*\[3, 5, 4\]"):
         token_state_loss(states, base[:, :5], counted)
 

@@ -16,7 +16,7 @@ from longclip.model import stretch_model
 from longclip.training.batches import Share
 from longclip.training.run import Run, start
 from longclip.training.scenes import SceneBatches
-from longclip.training.step import add_gradient, encode
+from longclip.training.step import add_gradient, encode, read_evenly
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERYTHING = {"hard_negatives": 0.5, "positive_pairs": 0.1, "distillation": 0.5, "token_states": 2.0, "components": 8}
@@ -155,7 +155,7 @@ def test_token_states_are_kept_near_those_of_the_base_stretched(tmp_path, tiny_c
         run.model.positional_embedding[100:] += 0.1
     values = add_gradient(run, batch)
     reference = stretch_model(load(tiny_clip).model)
-    rows = run.tokenizer.ids(batch.long)
+    rows = run.tokenizer.ids([*batch.long, *batch.short])
     width = max(map(len, rows))
     ids = torch.tensor([row + [run.tokenizer.end_id] * (width - len(row)) for row in rows])
     assert 100 < width < 248 and min(map(len, rows)) < width
@@ -163,6 +163,16 @@ def test_token_states_are_kept_near_those_of_the_base_stretched(tmp_path, tiny_c
         distances = (run.model.text_states(ids) - reference.text_states(ids)).square().mean(2)
     distance = sum(d[: max(77, len(row))].mean().item() for d, row in zip(distances, rows, strict=True)) / len(rows)
     assert values["token states"] == pytest.approx(2 * distance, rel=1e-4)
+    # As a pipeline reads them: what varies little counts as much.
+    read_evenly(run, batch)
+    with torch.no_grad():
+        long = reference.text_states(ids[:32])
+        read = long[[[p < max(77, len(row)) for p in range(width)] for row in rows[:32]]]
+        spread = torch.cov((read @ run.reading).T)
+        evenly = ((run.model.text_states(ids) - reference.text_states(ids)) @ run.reading).square().mean(2)
+    assert torch.linalg.eigvalsh(spread).max() < 1.01
+    distance = sum(d[: max(77, len(row))].mean().item() for d, row in zip(evenly, rows, strict=True)) / len(rows)
+    assert add_gradient(run, batch)["token states"] == pytest.approx(2 * distance, rel=1e-4)
 
 
 def test_words_are_named_from_the_states_of_long_captions(tmp_path, tiny_clip):

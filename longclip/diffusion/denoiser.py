@@ -11,6 +11,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
+from ..objectives.token_states import even_reading
 from .autoencoder import FACTOR
 from .grounding import Grounding
 from .recipe import DiffusionRecipe
@@ -18,8 +19,6 @@ from .recipe import DiffusionRecipe
 _LEVELS = (2, 3, 5)
 _CHANNELS_A_GROUP = 4  # of the narrowest; more further down
 _POOLING_HEADS = 8
-# Added to variances: directions that hardly vary say nothing.
-_LEAST_VARIANCE = 0.02
 
 
 def build_unet(recipe: DiffusionRecipe, text_width: int) -> UNet2DConditionModel:
@@ -51,23 +50,15 @@ def build_unet(recipe: DiffusionRecipe, text_width: int) -> UNet2DConditionModel
 def read_evenly(unet: UNet2DConditionModel, states: Tensor) -> None:
     """Begin with layers that read text states, such as these [n, width], as if they varied alike in all directions.
 
-    What tells one word from another lies in directions in which CLIP's states vary little: without this, a U-Net draws for
-    long as if nothing had been said. The layers go on from there. Raises ValueError for fewer than two states a direction.
+    Without this, a U-Net draws for long as if nothing had been said. The layers go on from there. Raises ValueError for fewer
+    than two states a direction.
     """
-    mean, transform = _whiten(states)
+    mean, transform = even_reading(states)
     _read_through(unet.encoder_hid_proj, torch.eye(states.shape[1]), mean, transform)
     pooling = unet.add_embedding
-    mean, transform = _whiten(pooling.norm1(states))
+    mean, transform = even_reading(pooling.norm1(states))
     for layer in (pooling.pool.q_proj, pooling.pool.k_proj, pooling.pool.v_proj):
         _read_through(layer, layer.weight, mean, transform)
-
-
-def _whiten(states: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean [width], and the symmetric [width, width] after which states vary alike in all directions."""
-    if len(states) < 2 * states.shape[1]:
-        raise ValueError(f"got {len(states)} text states, wanted at least {2 * states.shape[1]}")
-    variances, directions = torch.linalg.eigh(torch.cov(states.T))
-    return states.mean(0), directions / (variances + _LEAST_VARIANCE).sqrt() @ directions.T
 
 
 def _read_through(layer: nn.Linear, weight: Tensor, mean: Tensor, transform: Tensor) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from .loop import make_batches, read_training_data
 from .recipe import Recipe
 from .run import start
+from .step import read_evenly
 
 _TRIED = 4
 
@@ -22,6 +23,7 @@ def estimate_steps(recipe: Recipe, seconds: float) -> int:
     recipe, data, _ = read_training_data(replace(recipe, steps=_TRIED))
     run = start(recipe, Path())
     batches = make_batches(run, data)
+    read_evenly(run, batches[0])
     run.towers.train()
     times = []
     for number in range(_TRIED):

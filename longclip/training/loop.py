@@ -20,12 +20,13 @@ from tqdm import tqdm
 from ..data.pairs import PairData
 from ..data.pictures import Skips
 from ..data.readers import read_data
-from .batches import Batch, load_batches
+from .batches import Batch, Share, load_batches
 from .card import write_model
 from .pairs import PairBatches
 from .recipe import PICTURE_BOOK, Recipe
 from .run import Run, start
 from .scenes import SceneBatches
+from .step import read_evenly
 from .stopping import Interrupted, asked_to_stop
 from .validation import Validation
 
@@ -51,6 +52,9 @@ def train(recipe: Recipe, folder: Path, workers: int = 1, command: str = "", rep
         folder.mkdir(parents=True, exist_ok=True)
     if not resumed:
         run.save()
+    if run.reference is not None:
+        # The same captions on all processes, and again after a stop.
+        read_evenly(run, make_batches(run, data, Share(0, run.processes))[0])
     validation = Validation(run, held_out) if recipe.validate_on else None
     skips = Skips(recipe.broken)
     figures: dict[str, float] = {}
@@ -103,11 +107,12 @@ def name_data(data: PairData | None) -> str:
     return "scenes of the picture book" if data is None else f"{len(data.pairs):,} pairs of {data.name}"
 
 
-def make_batches(run: Run, data: PairData | None) -> Dataset[Batch]:
-    """Batch number -> this process's rows, of scenes (no data) or of pairs; a batch depends on its number alone."""
+def make_batches(run: Run, data: PairData | None, share: Share | None = None) -> Dataset[Batch]:
+    """Batch number -> this process's rows (or of `share`), of scenes (no data) or of pairs; it depends on its number alone."""
+    share = share or run.share
     if data is None:
-        return SceneBatches(run.recipe, run.look.size[0], run.share)
-    return PairBatches(run.recipe, data, run.look, run.share)
+        return SceneBatches(run.recipe, run.look.size[0], share)
+    return PairBatches(run.recipe, data, run.look, share)
 
 
 def _loader(run: Run, data: PairData | None, workers: int) -> DataLoader:

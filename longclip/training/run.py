@@ -50,6 +50,7 @@ class Run:
         self.accelerator = Accelerator(mixed_precision="no" if recipe.precision == "fp32" else recipe.precision)
         self.device = self.accelerator.device
         self.step, self.seconds, self.rate = 0, 0.0, 0.0
+        self.reading: Tensor | None = None  # how token states are compared, see `step.read_evenly`
         freeze(model, recipe)
         self.model = model
         self.reference = reference.eval().requires_grad_(False).to(self.device) if reference is not None else None

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..objectives.token_states import token_state_loss
+from ..objectives.token_states import even_reading, token_state_loss
 from .batches import Batch
 from .losses import Features, watch, weigh_losses
 from .towers import SHORT_CONTEXT
@@ -59,24 +59,38 @@ def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tenso
     recipe = run.recipe
     texts = {name: getattr(batch, name) for name in _TEXTS if getattr(batch, name)}
     read = words = None
+    # A pipeline reads short prompts too, and all the pads behind them.
+    states_of = [name for name in ("long", "short") if name in texts and (name == "long" or run.reference is not None)]
     if run.reference is not None or recipe.word_naming:
-        read = run.tokenizer.filled(texts.pop("long"), min(SHORT_CONTEXT, run.tokenizer.context_length)).to(run.device)
+        texts_read = [text for name in states_of for text in texts.pop(name)]
+        read = run.tokenizer.filled(texts_read, min(SHORT_CONTEXT, run.tokenizer.context_length)).to(run.device)
         words = _words(run, read) if recipe.word_naming and states else None
     ids = run.tokenizer.batch([text for part in texts.values() for text in part]).to(run.device) if texts else None
     made = run.towers(run.pixels(batch.images), ids, read, words)
     features = {"image": made["image"], "scale": made["scale"]}
     if read is not None:
-        features["long"] = made["read"]
+        features |= dict(zip(states_of, made["read"].split(len(batch)), strict=True))
     if texts:
         features |= dict(zip(texts, made["text"].split(len(batch)), strict=True))
     losses = {}
     if states and run.reference is not None:
         with torch.no_grad():
             before = run.reference.text_states(read)
-        losses["token states"] = recipe.token_states * token_state_loss(made["states"], before, _counted(run, read))
+        losses["token states"] = recipe.token_states * token_state_loss(
+            made["states"], before, _counted(run, read), run.reading
+        )
     if words is not None:
         losses["naming"] = recipe.word_naming * made["naming"].mean()
     return features, losses
+
+
+@torch.no_grad()
+def read_evenly(run: Run, batch: Batch) -> None:
+    """Let token states be compared as if the reference's states of these captions varied alike in all directions."""
+    if run.reference is None:
+        return
+    ids = run.tokenizer.filled(batch.long, min(SHORT_CONTEXT, run.tokenizer.context_length)).to(run.device)
+    _, run.reading = even_reading(run.reference.text_states(ids)[_counted(run, ids)].float())
 
 
 def _counted(run: Run, ids: Tensor) -> Tensor:
