@@ -4,7 +4,7 @@
 
 Starts `app.py` as a user would, and in headless Chromium waits for the page and for its first results. Then times searches:
 the handler alone (both models, HTML included), the public endpoint, and from the click to the new results in the browser;
-and the other tabs, from the click to what they show first. Prints a table, then one JSON line (with `--json` that line only).
+and the other tabs, from the click to what they show first, or draw. Prints a table, then one JSON line (with `--json` that line only).
 """
 
 from __future__ import annotations
@@ -33,10 +33,18 @@ TABS = {
     },
     "role=tab[name='Embedding maps']": {"first map": "#linked-maps .map.right canvas"},
 }
+# And of the tab Text to image, from the click on Draw: the usual long prompt in three arms.
+DRAWN = {
+    "first preview": "#board .shot img",
+    "first picture": "#board .shot figcaption",
+    "three pictures, judged": "#board .arm:last-child .judged",
+}
 TARGETS = {
     "page": 15.0,
     "first words in colour": 1.0,
     "first map": 3.0,
+    "first preview": 0.5,
+    "first picture": 2.0,
     "handler": 300.0,
     "endpoint": 300.0,
     "click": 300.0,
@@ -102,6 +110,8 @@ def time_tabs(browser) -> dict[str, float]:
         time.sleep(READY)
         for click, shown in TABS.items():
             seconds |= zip(shown, page.locator(click).evaluate(OPEN, list(shown.values())), strict=True)
+        page.locator("role=tab[name='Text to image']").click()
+        seconds |= zip(DRAWN, page.locator("#draw").evaluate(OPEN, list(DRAWN.values())), strict=True)
         page.close()
     return seconds
 

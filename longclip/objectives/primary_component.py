@@ -30,11 +30,8 @@ def coarse_features(features: Tensor, components: int = 32, through_basis: bool 
     wide = features.float()
     mean = wide.mean(0, keepdim=True)
     centred = wide - mean
-    if through_basis:
+    with torch.set_grad_enabled(through_basis and torch.is_grad_enabled()):
         basis = torch.linalg.svd(centred, full_matrices=False)[2][:components]
-    else:  # the same subspace, for less
-        with torch.no_grad():
-            basis = torch.linalg.eigh(centred.T @ centred)[1][:, -components:].T
     return (centred @ basis.T @ basis + mean).to(features.dtype)
 
 
