@@ -4,7 +4,8 @@
 
 Starts `app.py` as a user would, and in headless Chromium waits for the page and for its first results. Then times searches:
 the handler alone (both models, HTML included), the public endpoint, and from the click to the new results in the browser;
-and the other tabs, from the click to what they show first, or draw. Prints a table, then one JSON line (with `--json` that line only).
+and the other tabs, from the click to what they show first, or draw. Prints a table, then one JSON line (with `--json` that
+line only).
 """
 
 from __future__ import annotations
