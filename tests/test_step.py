@@ -166,7 +166,7 @@ def test_token_states_are_kept_near_those_of_the_base_stretched(tmp_path, tiny_c
     # As a pipeline reads them: what varies little counts as much.
     read_evenly(run, batch)
     with torch.no_grad():
-        long = reference.text_states(ids[:32])
+        long = reference.text_states(ids[: len(batch)])
         read = torch.cat([states[: max(77, len(row))] for states, row in zip(long, rows, strict=False)])
         spread = torch.cov((read @ run.reading).T)
         evenly = ((run.model.text_states(ids) - reference.text_states(ids)) @ run.reading).square().mean(2)
