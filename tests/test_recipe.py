@@ -36,7 +36,8 @@ def test_a_wrong_recipe_is_refused_by_name(changes, message):
 
 
 def test_a_wrong_file_is_refused_by_name(tmp_path):
-    with pytest.raises(ValueError, match="no recipe 'picturebok-clip'.*picturebook-clip, picturebook-long, picturebook-longclip"):
+    choices = "picturebook-clip, picturebook-long, picturebook-longclip"
+    with pytest.raises(ValueError, match=f"no recipe 'picturebok-clip'.*{choices}"):
         read_recipe("picturebok-clip")
     (tmp_path / "a.toml").write_text('name = "a"\nsteps = 1\nbase = "b"\nlearningrate = 1\n')
     with pytest.raises(ValueError, match="a.toml has learningrate"):
