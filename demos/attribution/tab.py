@@ -19,6 +19,7 @@ from demos.context import Context
 from demos.doors import Doors
 from demos.examples import EXAMPLES
 from demos.pickers import model_picker
+from demos.saving import save_on_click
 from demos.selection import Selection
 from demos.turns import Turns
 
@@ -44,7 +45,6 @@ SAVE_PLOT = """() => {
   const plot = document.querySelector('#reading-plot .js-plotly-plot');
   if (plot) window.Plotly.downloadImage(plot, { format: 'png', scale: 2, filename: 'longclip-curve' });
 }"""
-DOWNLOAD = "() => document.querySelector('#{0} a, a#{0}, #{0}')?.click()"
 
 
 def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
@@ -108,7 +108,6 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                 as_png = gr.Button("PNG", elem_id="words-png", elem_classes="quiet-button", size="sm")
                 as_csv = gr.Button("CSV", elem_id="words-csv", elem_classes="quiet-button", size="sm")
                 as_json = gr.Button("JSON", elem_id="words-json", elem_classes="quiet-button", size="sm")
-        file = gr.DownloadButton("Results", visible="hidden", elem_id="words-file")
     with gr.Column(elem_id="editing", elem_classes="sheet"):
         gr.HTML(EDITING)
         edited = gr.Textbox(label="The edited caption", show_label=False, lines=3, max_lines=8, elem_id="edited-caption")
@@ -131,7 +130,6 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         with gr.Row(elem_classes="chips"):
             plot_png = gr.Button("PNG", elem_id="reading-png", elem_classes="quiet-button", size="sm")
             plot_csv = gr.Button("CSV", elem_id="reading-csv", elem_classes="quiet-button", size="sm")
-        plot_file = gr.DownloadButton("Curve", visible="hidden", elem_id="reading-file")
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     heavy = {**private, "concurrency_id": "attribute", "concurrency_limit": 2, "trigger_mode": "multiple"}
@@ -166,9 +164,8 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     stop.click(explanations.stop, **private)
     as_png.click(None, js=SAVE_BOARD, **private)
     plot_png.click(None, js=SAVE_PLOT, **private)
-    for button, save in ((as_csv, explanations.save_csv), (as_json, explanations.save_json)):
-        button.click(save, explanation, file, **private).success(None, js=DOWNLOAD.format("words-file"), **private)
-    plot_csv.click(lengths.save_csv, drawing, plot_file, **private).success(None, js=DOWNLOAD.format("reading-file"), **private)
+    save_on_click({as_csv: explanations.save_csv, as_json: explanations.save_json}, explanation, **private)
+    save_on_click({plot_csv: lengths.save_csv}, drawing, **private)
 
 
 def _switch(label: str, choices: list[tuple[str, str]], place: str) -> gr.Radio:

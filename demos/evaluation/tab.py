@@ -14,6 +14,7 @@ from demos.evaluation.reports import Report, shipped_report
 from demos.evaluation.scoreboard import KEY, scoreboard
 from demos.pickers import model_picker
 from demos.pieces import model_terms
+from demos.saving import save_on_click
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.evaluation import CHEAP, MEASURES
 
@@ -26,7 +27,6 @@ SHIPPED = (
 )
 HEADING = "<h2>Measure it yourself</h2><p>Any two models, on scenes that training never saw{own}.</p>"
 PLOTS_HEADING = "<h2>Behind the figures</h2><p>What the length and alignment measures found, both models in each plot.</p>"
-DOWNLOAD = "() => document.querySelector('#evaluation-file a, a#evaluation-file, #evaluation-file')?.click()"
 DEFAULT_SIZE = 100
 
 
@@ -99,7 +99,6 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             as_csv = gr.Button("Results as CSV", elem_id="evaluation-csv", elem_classes="quiet-button", size="sm")
             as_json = gr.Button("Results as JSON", elem_id="evaluation-json", elem_classes="quiet-button", size="sm")
         # Outside of what is shown later: with its row, it would be shown too.
-        file = gr.DownloadButton("Results", visible="hidden", elem_id="evaluation-file")
     with gr.Column(elem_classes=["sheet"], elem_id="evaluation-plots", visible=False) as plots:
         gr.HTML(PLOTS_HEADING)
         with gr.Row(elem_classes="switches"):
@@ -131,5 +130,4 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     for picker, term in zip(pickers, terms, strict=True):
         picker.change(partial(model_terms, context), picker, term, **private)
     gr.on([field.change for field in form], measurements.estimate, form, estimate, **private)
-    for button, save in ((as_csv, measurements.save_csv), (as_json, measurements.save_json)):
-        button.click(save, report, file, **private).success(None, js=DOWNLOAD, **private)
+    save_on_click({as_csv: measurements.save_csv, as_json: measurements.save_json}, report, **private)

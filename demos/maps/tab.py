@@ -18,6 +18,7 @@ from demos.maps.view import OTHER, SAME, View
 from demos.pickers import folder_box, model_picker
 from demos.retrieval.choices import Choices
 from demos.retrieval.query import MINE
+from demos.saving import save_on_click
 from demos.selection import PICTURE_BOOK
 from longclip.projection import METRICS
 
@@ -46,7 +47,6 @@ TO_POINT = """() => {
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
   document.getElementById('maps').scrollIntoView({ behavior: calm ? 'auto' : 'smooth', block: 'start' });
 }"""
-DOWNLOAD = "() => document.querySelector('#maps-file a, a#maps-file, #maps-file')?.click()"
 
 
 def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
@@ -92,7 +92,6 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                 ending: gr.Button(title, elem_classes="quiet-button", size="sm", elem_id=f"maps-{ending}")
                 for ending, title in FORMS.items()
             }
-        file = gr.DownloadButton("Maps", visible="hidden", elem_id="maps-file")
     with gr.Column(elem_classes="sheet", elem_id="placing"):
         gr.HTML(
             "<h2>Place something of your own</h2><p>A long caption is placed three times, whole and cut; a line joins them.</p>"
@@ -181,8 +180,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     search_these.click(desk.search_caught, [selection, caught], selection, **private).then(
         partial(doors.open, RETRIEVAL), None, doors.tabs(), **private
     )
-    for ending, button in exports.items():
-        button.click(partial(maps.export, ending=ending), view, file, **private).success(None, js=DOWNLOAD, **private)
+    save_on_click({button: partial(maps.export, ending=ending) for ending, button in exports.items()}, view, **private)
 
 
 def _segmented(options: list[tuple[str, str]], value: str, label: str) -> gr.Radio:

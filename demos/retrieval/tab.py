@@ -16,6 +16,7 @@ from demos.retrieval.choices import Choices, show_inputs
 from demos.retrieval.panels import CURVE_HEADING, KEY
 from demos.retrieval.query import MINE
 from demos.retrieval.searches import TAB, Searches
+from demos.saving import save_on_click
 from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
 
 NAME, TITLE = TAB, "Long-text retrieval"
@@ -56,7 +57,6 @@ TO_QUERY = """() => {
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
   document.getElementById('query').scrollIntoView({ behavior: calm ? 'auto' : 'smooth', block: 'start' });
 }"""
-DOWNLOAD = "() => document.querySelector('#csv-file a, a#csv-file, #csv-file')?.click()"
 
 
 def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
@@ -120,7 +120,6 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     with gr.Row(elem_classes="key-row"):
         gr.HTML(KEY)
         save = gr.Button("Results as CSV", elem_id="csv", size="sm")
-        csv_file = gr.DownloadButton("Results", visible="hidden", elem_id="csv-file")
     with gr.Column(elem_classes=["sheet"], elem_id="curve"):
         gr.HTML(CURVE_HEADING)
         curve_hint = gr.HTML()
@@ -182,6 +181,6 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     )  # `change`, as Gradio fires no `input` for text that is pasted.
     caption.change(searches.read_caption, [caption, *pickers, search], read, trigger_mode="multiple", **private)
     stop.click(searches.stop, ranked, [*ranked, stop], cancels=runs, **private)
-    save.click(searches.save_csv, selection, csv_file, **private).success(None, js=DOWNLOAD, **private)
+    save_on_click({save: searches.save_csv}, selection, **private)
     browser.expand(choices.browse, kind, scenes, **private)
     gr.on([kind.input, others.click], choices.browse, kind, scenes, **private)
