@@ -2,8 +2,8 @@
 
     python benchmarks/attribution.py [--tokens 200] [--sample 32] [--repeats 3] [--json]
 
-Random weights; a caption made of the picture book's sentences, cut at `--tokens`. Ours is the whole call, tokens and
-scores included. open_clip encodes the same captions without a word, in one batch, `--sample` of them evenly drawn from
+Random weights; a caption made of the picture book's sentences, cut at `--tokens`. Ours is the call behind the
+tokens, scores included. open_clip encodes the same captions without a word, in one batch, `--sample` of them evenly drawn from
 all: its seconds are scaled to the number of all. In turns. Prints a table, then one JSON line (with `--json` that only).
 """
 

@@ -17,7 +17,7 @@ from PIL import Image
 from demos.attribution import explaining as explaining_module
 from demos.attribution import lengths as lengths_module
 from demos.attribution.answer import Explanation
-from demos.attribution.curves import POSITION, RANK, SCORE, Drawing
+from demos.attribution.curves import POSITION, RANK, SCORE, Drawing, draw_caption
 from demos.attribution.desk import Desk
 from demos.attribution.downloads import write_csv, write_json
 from demos.attribution.explaining import Explaining
@@ -89,6 +89,8 @@ def test_the_curve_of_a_caption_goes_on_flat_where_a_model_is_full(lengths, show
         curve = length_curve(plain_match(context, book, order, model))
         np.testing.assert_allclose(line.y, curve.at("tokens", line.x), atol=1e-6)
     assert drawing.marks == {20.0: "token 20", 77.0: "token 77"}
+    alone = draw_caption([("CLIP", length_curve(plain_match(context, book, order, models[0])), total)], SCORE, "tokens", 1)
+    assert alone.marks == drawing.marks
     by_words = drawn(lengths, explanation, SCORE, "words")[4]
     curve = length_curve(plain_match(context, book, order, models[1]))
     at = curve.words[np.flatnonzero(curve.tokens > 77)[0]]
@@ -136,7 +138,7 @@ def test_averages_over_the_gallery_have_a_band(lengths, shower, order, explainin
 def test_behind_an_explanation_that_was_stopped_nothing_is_drawn(lengths, shower, order):
     explanation = found(shower, order)
     ((*values,),) = lengths.follow(replace(explanation, complete=False), SCORE, "tokens", GALLERY)
-    assert all("value" not in value for value in values)
+    assert values[2]["value"] is None and not values[2]["visible"] and not values[4].lines
     assert list(lengths.follow(explanation, SCORE, "tokens", CAPTION))[-1][4].lines
     request = SimpleNamespace(session_hash="three")
     new = found(shower, replace(order, pair=replace(order.pair, caption=LONG + "That is all.")))

@@ -22,7 +22,7 @@ from demos.attribution.explaining import Explaining
 from demos.attribution.explanations import Explanations
 from demos.attribution.order import BUDGET, LEVELS, METHODS, REMOVALS, Order, Pair
 from demos.context import Context
-from demos.selection import Selection
+from demos.selection import BY_SUM, Selection
 from demos.turns import Turns
 from longclip.attribution import leave_one_out, occlude, word_effects
 
@@ -225,7 +225,7 @@ def test_what_is_stopped_says_so_and_shows_nothing_more(shower, order):
     steps = shower.explain(Explanation(), *form(slow), request)
     next(steps)
     shower.stop(request)
-    ((status, *_, stop, _),) = steps
+    ((status, _, _, _, stop, *_),) = steps
     assert "Stopped" in status and not stop["visible"]
     assert found(shower, order).complete
 
@@ -254,6 +254,22 @@ def test_an_edit_is_compared_with_the_caption(shower, order, context, book, mode
     assert end[0] == "" and not end[2]["visible"] and "data-unit" not in html
     same = list(shower.compare(explanation, LONG))[-2][1]
     assert same.count("The caption is the same") == 2
+    spaced = list(shower.compare(explanation, LONG + " "))[-2][1]
+    assert spaced.count("Only white space was changed") == 2
+
+
+def test_a_comparison_goes_when_another_caption_is_explained(shower, order):
+    explanation = found(shower, order)
+    other = replace(order, pair=replace(order.pair, caption="A kite above a barn."))
+    assert [values[7] for values in explain(shower, other, explanation) if isinstance(values[2], Explanation)][0] == ""
+    by_gradients = replace(order, method="gradient-x-input")
+    assert all(values[7] != "" for values in explain(shower, by_gradients, explanation))
+
+
+def test_the_key_says_of_a_rollout_that_it_explains_no_match(shower, order):
+    keys = {method: explain(shower, replace(order, method=method))[-2][6] for method in ("leave-one-out", "attention-rollout")}
+    assert "adds to the match" in keys["leave-one-out"]
+    assert "flows to the end token" in keys["attention-rollout"] and "match" not in keys["attention-rollout"]
 
 
 def test_an_edit_needs_a_caption_to_compare_with(shower, order):
@@ -261,6 +277,8 @@ def test_an_edit_needs_a_caption_to_compare_with(shower, order):
     explanation = found(shower, order)
     assert "Write the caption" in list(shower.compare(explanation, " "))[-1][0]
     assert "200,001 characters" in list(shower.compare(explanation, "x" * 200_001))[-1][0]
+    begun = replace(explanation, complete=False)
+    assert "not been explained to the end" in list(shower.compare(begun, "a fox"))[-1][0]
     broken = replace(explanation, answers=(Answer("m", "title", problem="It is gone."), explanation.answers[1]))
     assert "It is gone." in comparison(broken, explanation)
 
@@ -286,6 +304,8 @@ def test_opening_takes_what_is_new_and_leaves_the_rest(desk, book):
     assert all("value" not in value for value in desk.open(chosen, taken[3]))
     gone = desk.open(Selection(upload="gone"), None)
     assert gone[3] == first
+    summed = Selection(picture=book.ids[7], caption="a red fox - snow", search=BY_SUM)
+    assert desk.open(summed, first)[1] == desk.carry(summed)[1] == book.captions[7]
 
 
 def test_the_choice_of_the_retrieval_tab_is_carried_over(desk, book, monkeypatch):

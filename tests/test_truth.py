@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 import longclip
 from longclip.__main__ import main
 from longclip.attribution import Match, leave_one_out
+from longclip.encoder import Encoder
+from longclip.evaluation import attribution as module
 from longclip.evaluation import truth
 from longclip.evaluation.attribution import METHODS, measure_attribution
 from longclip.evaluation.data import EvaluationSet, draw_sets
@@ -30,8 +36,11 @@ class Additive(Match):
 
     def features(self, variants, progress=None):
         made = np.zeros((len(variants), len(self.direction)))
-        made[:, 0] = [sum(np.sin(token) for token in variant.ids[1:-1]) for variant in variants]
+        made[:, 0] = [sum(self.worth(token) for token in variant.ids[1:-1]) for variant in variants]
         return made
+
+    def worth(self, token):
+        return np.sin(token)
 
     def scores(self, variants, progress=None):
         return self.features(variants)[:, 0]
@@ -114,6 +123,57 @@ def test_words_of_things_lie_in_the_phrases_that_speak_of_them(encoder):
     masks = truth.cell_masks(page, (4, 4))
     assert masks.shape == (len(page.scene.things), 4, 4)
     np.testing.assert_allclose(masks.mean((1, 2)), page.scene.masks(256).mean((1, 2)), atol=1e-6)
+
+
+@pytest.mark.parametrize(("sign", "wanted"), [(1, 100), (-1, 0)])
+def test_the_word_that_is_to_blame_is_the_one_that_lowers_the_score(encoder, monkeypatch, sign, wanted):
+    page = draw_page("held-out", 0, 3)
+    tokenizer = Tokenizer.full(248)
+    known = Encoder(encoder.spec, encoder.model, tokenizer, encoder.preprocessing)
+
+    def changed(other):
+        """Both captions, each with the first word that the other one has not."""
+        sides = ((page.long.text, other.removed), (other.page.long.text, other.added))
+        return [(text, text[slice(*spans[0])]) for text, spans in sides]
+
+    drawn = filter(None, (truth.draw_counterfactual(page, number) for number in range(80)))
+    other = next(other for other in drawn if all(len(re.findall(rf"\b{word}\b", text)) == 1 for text, word in changed(other)))
+    removed, added = (tokenizer(word).ids[1:-1] for _, word in changed(other))
+    worth = dict.fromkeys(removed, sign) | dict.fromkeys(added, -sign)
+
+    class Planted(Additive):
+        def __init__(self, *given):
+            super().__init__(*given)
+            self.direction = torch.eye(encoder.dim)[0]
+
+        def worth(self, token):
+            return worth.get(token, 0.0)
+
+    monkeypatch.setattr(module, "Match", Planted)
+    monkeypatch.setattr(module, "METHODS", {"leave-one-out": leave_one_out})
+    monkeypatch.setattr(truth, "draw_counterfactual", lambda page, number, tokenizer=None: None if tokenizer else other)
+    samples = {"leave-one-out": defaultdict(list)}
+    module._measure_blame(known, page, np.zeros(encoder.dim), 0, samples)
+    assert samples["leave-one-out"]["blame"] == samples["leave-one-out"]["contrast"] == [wanted]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_map_of_the_thing_itself_hits_it(encoder, monkeypatch, sign):
+    page = draw_page("held-out", 0, 3)
+    masks = truth.cell_masks(page, module.grid_of(encoder))
+    things = [
+        number for _, number, _ in truth.words_of_things(page, Match(encoder, page.long.text, np.eye(encoder.dim)[0]).units())
+    ]
+    monkeypatch.setattr(module, "word_effects", lambda match, groups: things)
+    monkeypatch.setattr(module, "occlude", lambda *_: SimpleNamespace(map=lambda thing: sign * masks[thing]))
+    monkeypatch.setattr(module, "integrated_gradients_map", lambda *_: (np.zeros(masks.shape[1:]), 0.0))
+    monkeypatch.setattr(module, "gradient_map", lambda *_: np.zeros(masks.shape[1:]))
+    samples = {}
+    module.measure_pixels(encoder, page, page.scene.draw(64), np.eye(encoder.dim)[0], samples)
+    hits = [value for kind in ("subject", "name", "phrase", "colour") for value in samples["occlusion"][f"{kind} hit"]]
+    assert len(hits) == len(things) and set(hits) == {100.0 if sign == 1 else 0.0}
+    if sign == 1:
+        assert samples["occlusion"]["subject overlap"] > samples["random"]["subject overlap"]
 
 
 @pytest.fixture

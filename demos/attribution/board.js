@@ -114,6 +114,22 @@ element.addEventListener('keydown', (event) => {
   event.preventDefault();
 });
 
+// A text as the page breaks it, which it also does between characters: each piece and where it stands.
+const lines = (node, range) => [...node.data.matchAll(/\S+/g)].flatMap(({ index, 0: piece }) => {
+  const rect = (from, to) => (range.setStart(node, from), range.setEnd(node, to), range);
+  const whole = rect(index, index + piece.length);
+  if (whole.getClientRects().length < 2) return [{ text: piece, at: whole.getBoundingClientRect() }];
+  const found = [];
+  let from = index;
+  for (const { segment } of new Intl.Segmenter(undefined, { granularity: 'grapheme' }).segment(piece)) {
+    const at = rect(from, from + segment.length).getBoundingClientRect(), last = found.at(-1);
+    if (last && Math.abs(last.top - at.top) < at.height / 2) last.end = from + segment.length;
+    else found.push({ from, end: from + segment.length, top: at.top });
+    from += segment.length;
+  }
+  return found.map(({ from, end }) => ({ text: node.data.slice(from, end), at: rect(from, end).getBoundingClientRect() }));
+});
+
 // The board as a picture: what is on the page, drawn again, so that fonts, scripts and colours are the visitor's.
 element.addEventListener('save', () => {
   const readers = element.querySelector('.readers'), frame = readers.getBoundingClientRect(), scale = 2, margin = 12;
@@ -144,10 +160,8 @@ element.addEventListener('save', () => {
   const texts = document.createTreeWalker(readers, NodeFilter.SHOW_TEXT), range = document.createRange();
   for (let node = texts.nextNode(); node; node = texts.nextNode()) {
     const style = getComputedStyle(node.parentElement), box = node.parentElement.closest('.word');
-    for (const piece of node.data.matchAll(/\S+/g)) {
-      range.setStart(node, piece.index);
-      range.setEnd(node, piece.index + piece[0].length);
-      const at = range.getBoundingClientRect();
+    for (const line of lines(node, range)) {
+      const { at } = line;
       context.fillStyle = box ? getComputedStyle(box).backgroundColor : 'transparent';
       context.fillRect(at.left, at.top, at.width, at.height);
       if (box?.matches('.chosen, .linked')) {
@@ -157,7 +171,7 @@ element.addEventListener('save', () => {
       context.fillStyle = style.color;
       context.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
       context.textBaseline = 'middle';
-      context.fillText(piece[0], at.left, at.top + at.height / 2);
+      context.fillText(line.text, at.left, at.top + at.height / 2);
       if (node.parentElement.closest('s')) context.fillRect(at.left, at.top + at.height / 2, at.width, 1);
     }
   }

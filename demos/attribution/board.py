@@ -22,9 +22,20 @@ ABOUT = {
     QUICK: "the slope at the caption: a quick look, not what happens when a {unit} goes",
     ROLLOUT: "what flows to the end token: it knows nothing of the picture and explains no match",
 }
+_MATCH_KEY = '<span><b class="u">blue</b> adds to the match</span><span><b class="d">orange, dotted</b> takes from it</span>'
+_SCALES = (
+    "Each model has a scale of its own. A map shows what a covered patch takes from what a word does when it is left out, on "
+    "the scale of its strongest place."
+)
 # Steps that the strongest place of all maps is away from 0: the maps travel as whole numbers of 16 bits.
 _FINEST = 32767
 _SIDES = ("left", "right")
+
+
+def key(method: str) -> str:
+    """What the colours of a method's answers mean."""
+    told = _MATCH_KEY if method != ROLLOUT else '<span><b class="u">blue</b> flows to the end token</span>'
+    return f'<p class="key">{told}<span>{_SCALES}</span></p>'
 
 
 def board(explanation: Explanation, gallery: Gallery, row: int) -> str:

@@ -84,7 +84,7 @@ def draw_caption(curves: Sequence[tuple[str, LengthCurve, int]], what: str, by: 
     lines = tuple(
         Line(title, places, curve.ranks_at(by, places) if what == RANK else curve.at(by, places)) for title, curve, _ in curves
     )
-    return _of_length(lines, what, by, _marks(max((curve for _, curve, _ in curves), key=_length), by), pictures)
+    return _of_length(lines, what, by, _marks(max((curve for _, curve, _ in curves), key=_length), by, whole), pictures)
 
 
 def draw_gallery(curves: Sequence[tuple[str, Sequence[LengthCurve]]], what: str, by: str, pictures: int) -> Drawing:
@@ -136,12 +136,12 @@ def _length(curve: LengthCurve) -> int:
     return int(curve.tokens[-1])
 
 
-def _marks(curve: LengthCurve, by: str) -> dict[float, str]:
+def _marks(curve: LengthCurve, by: str, whole: int) -> dict[float, str]:
     """Where the caption passes the landmarks, in tokens or in the words or sentences that they fall on."""
+    if by == "tokens":
+        return {float(place): f"token {place}" for place in LANDMARKS if place <= whole}
     passed = [(place, np.flatnonzero(curve.tokens > place)) for place in LANDMARKS]
-    return {
-        float(place if by == "tokens" else getattr(curve, by)[cuts[0]]): f"token {place}" for place, cuts in passed if len(cuts)
-    }
+    return {float(getattr(curve, by)[cuts[0]]): f"token {place}" for place, cuts in passed if len(cuts)}
 
 
 def _number(value: float | None) -> float | None:

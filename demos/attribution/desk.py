@@ -45,8 +45,8 @@ class Desk:
     def carry(self, selection: Selection) -> list[Update]:
         """The picture and caption of the retrieval tab."""
         try:
-            pair = Pair.of_selection(selection, self.context)
-        except Unavailable as error:
+            pair = self._captioned(Pair.of_selection(selection, self.context))
+        except (Unavailable, GalleryError) as error:
             gr.Info(str(error), title="Nothing to take over")
             return [gr.skip()] * 3
         if pair.picture is None or not pair.caption.strip():
@@ -84,13 +84,17 @@ class Desk:
     def _wanted(self, selection: Selection) -> Pair:
         try:
             pair = Pair.of_selection(selection, self.context)
-            self.context.gallery(pair.gallery).index(pair.picture or "")
+            return self._example(EXAMPLES[0]) if pair.picture is None else self._captioned(pair)
         except (Unavailable, GalleryError):
             return self._example(EXAMPLES[0])
-        if pair.caption.strip():
+
+    def _captioned(self, pair: Pair) -> Pair:
+        """With the picture's own caption where there is none. Raises GalleryError for a picture that is not there."""
+        if pair.picture is None:
             return pair
         gallery = self.context.gallery(pair.gallery)
-        return replace(pair, caption=gallery.captions[gallery.index(pair.picture or "")])
+        row = gallery.index(pair.picture)
+        return pair if pair.caption.strip() else replace(pair, caption=gallery.captions[row])
 
     def _example(self, example: Example) -> Pair:
         book = self.context.picture_book()

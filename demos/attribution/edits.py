@@ -7,6 +7,7 @@ from random import Random
 from demos.attribution.answer import Answer, Explanation
 from demos.attribution.words import Spans, coloured, legend
 from demos.pieces import note, visible
+from longclip.tokens import Tokens
 
 # Changed words that are named.
 NAMED = 6
@@ -45,7 +46,7 @@ def _change(old: Answer, new: Answer, side: str) -> str:
         parts.append(
             f'<p class="verdict {"unknown" if not gain else "first" if gain > 0 else "later"}">'
             f"<b>{old.attribution.score:.3f} → {new.attribution.score:.3f}</b><span>{_said(gain)}</span>"
-            f"<small>{_named(old.attribution.text, removed, new.attribution.text, added)}</small></p>"
+            f"<small>{_named(old.tokens, removed, new.tokens, added)}</small></p>"
         )
         parts.append(legend(new.attribution) + coloured(new.attribution, new.tokens, clickable=False, changed=added))
     return f'<section class="reader {side}">{"".join(parts)}</section>'
@@ -54,13 +55,18 @@ def _change(old: Answer, new: Answer, side: str) -> str:
 def _said(gain: float) -> str:
     if not gain:
         return "nothing changes"
-    return f"{'▲ fits better' if gain > 0 else '▼ fits worse'} by {abs(gain):.4f}"
+    by = "less than 0.0001" if abs(gain) < 0.0001 else f"{abs(gain):.4f}"
+    return f"{'▲ fits better' if gain > 0 else '▼ fits worse'} by {by}"
 
 
-def _named(old: str, removed: Spans, new: str, added: Spans) -> str:
-    if not removed and not added:
-        return "This model does not read the words that were changed." if old != new else "The caption is the same."
-    return " → ".join(_quoted(text, spans) or "nothing" for text, spans in ((old, removed), (new, added)))
+def _named(old: Tokens, removed: Spans, new: Tokens, added: Spans) -> str:
+    if removed or added:
+        return " → ".join(_quoted(side.text, spans) or "nothing" for side, spans in ((old, removed), (new, added)))
+    if old.text == new.text:
+        return "The caption is the same."
+    if old.text.split() == new.text.split():
+        return "Only white space was changed."
+    return "This model does not read the words that were changed."
 
 
 def _quoted(text: str, spans: Spans) -> str:

@@ -11,7 +11,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from demos.attribution.answer import Answer, Explanation
-from demos.attribution.board import board
+from demos.attribution.board import board, key
 from demos.attribution.downloads import write_csv, write_json
 from demos.attribution.edits import comparison
 from demos.attribution.explaining import Explaining
@@ -30,7 +30,7 @@ Step = tuple[str, Explanation | None]
 @dataclass
 class Explanations:
     """Handlers that compute. What `explain` shows is (progress or a sentence, board, explanation, caption to edit, stop button,
-    row of what can be done with it). None raises on a visitor's input."""
+    row of what can be done with it, its key, the edit compared). None raises on a visitor's input."""
 
     context: Context
     explaining: Explaining
@@ -57,18 +57,20 @@ class Explanations:
             order = Order.from_form(self.context, pair, caption, left, right, level, method, removal, budget)
             gallery, row = self.context.gallery(order.pair.gallery), self.explaining.row(order.pair)
         except (ValueError, Unavailable) as error:
-            yield [note(str(error)), *_nothing(3), gr.update(visible=False), gr.skip()]
+            yield [note(str(error)), *_nothing(3), gr.update(visible=False), *_nothing(3)]
             return
-        edited = gr.skip() if explanation.order.pair.caption == order.pair.caption else order.pair.caption
+        same = explanation.order.pair == order.pair
+        edited, compared = (gr.skip(), gr.skip()) if same else (order.pair.caption, "")
         done = explanation.fine and explanation.order == order
         for status, found in self._news(() if done else self._answering(order, with_maps=True), self._turns, turn, stops):
             if found is None:
-                yield [status, *_nothing(3), gr.update(visible=True), gr.skip()]
+                yield [status, *_nothing(3), gr.update(visible=True), *_nothing(3)]
             else:
                 ends = gr.update(visible=bool(found.told))
-                yield [status, board(found, gallery, row), found, edited, gr.update(visible=True), ends]
+                shown = [status, board(found, gallery, row), found, edited, gr.update(visible=True), ends]
+                yield [*shown, key(order.method), compared]
         if self._turns.is_current(turn):
-            yield [last_words(self.stops, stops), *_nothing(3), gr.update(visible=False), gr.skip()]
+            yield [last_words(self.stops, stops), *_nothing(3), gr.update(visible=False), *_nothing(3)]
 
     def compare(
         self, explanation: Explanation, edited: str | None, request: gr.Request | None = None
@@ -101,6 +103,8 @@ class Explanations:
         longest = self.context.longest_caption
         if not explanation.told:
             return "Explain a caption first: then an edit of it can be compared."
+        if not explanation.complete:
+            return "The caption has not been explained to the end: press Explain, then compare."
         if not edited.strip():
             return "Write the caption that is to be compared."
         if len(edited) > longest:

@@ -79,11 +79,9 @@ class Lengths:
     def follow(
         self, explanation: Explanation, what: str, by: str, over: str, request: gr.Request | None = None
     ) -> Iterator[list[Update]]:
-        """The same behind an explanation, unless that was stopped."""
-        if explanation.complete:
-            yield from self.draw(explanation, what, by, over, request)
-        else:
-            yield [gr.skip()] * 6
+        """The same behind an explanation; none behind one that was stopped: what stands there may be another caption's."""
+        whole = explanation if explanation.complete else Explanation()
+        yield from self.draw(whole, what, by, over, request)
 
     def save_csv(self, drawing: Drawing) -> str:
         """A file with the numbers of the plot."""

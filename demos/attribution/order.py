@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from demos.context import Context
-from demos.selection import PICTURE_BOOK, Selection
+from demos.selection import BY_SUM, PICTURE_BOOK, Selection
 
 LEVELS = ("words", "phrases", "sentences")
 LEAVE_ONE_OUT, GRADIENTS, SHAPLEY = "leave-one-out", "integrated-gradients", "shapley"
@@ -32,10 +32,14 @@ class Pair:
 
     @classmethod
     def of_selection(cls, selection: Selection, context: Context) -> Pair:
-        """What the visitor looks at in the retrieval tab; an uploaded picture comes before one of a gallery."""
+        """What the visitor looks at in the retrieval tab; an uploaded picture comes before one of a gallery.
+
+        A sum of texts and pictures is no caption: none then.
+        """
+        caption = "" if selection.search == BY_SUM else selection.caption
         if selection.upload:
-            return cls(selection.caption, selection.upload, context.gallery(selection.upload).ids[0])
-        return cls(selection.caption, selection.gallery, selection.picture)
+            return cls(caption, selection.upload, context.gallery(selection.upload).ids[0])
+        return cls(caption, selection.gallery, selection.picture)
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,6 @@ HEADING = (
     "<p>A caption and a picture have one cosine. See what each word adds to it, which pixels it speaks of, and what happens "
     "when you change it.</p>"
 )
-KEY = (
-    '<p class="key"><span><b class="u">blue</b> adds to the match</span><span><b class="d">orange, dotted</b> takes from it'
-    "</span><span>Each model has a scale of its own. A map shows what a covered patch takes from what a word does when it is "
-    "left out, on the scale of its strongest place.</span></p>"
-)
 EDITING = (
     "<h2>What if the caption said something else?</h2><p>Change a word and see which model notices. New words are outlined.</p>"
 )
@@ -104,7 +99,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         status, report = gr.HTML(elem_id="explaining-status"), gr.HTML()
         board = gr.HTML(elem_id="words-board", js_on_load=BOARD)
         with gr.Row(elem_classes="key-row", visible=LATER) as ends:
-            gr.HTML(KEY)
+            means = gr.HTML()
             with gr.Row(elem_classes="chips saving"):
                 as_png = gr.Button("PNG", elem_id="words-png", elem_classes="quiet-button", size="sm")
                 as_csv = gr.Button("CSV", elem_id="words-csv", elem_classes="quiet-button", size="sm")
@@ -121,7 +116,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         with gr.Row(elem_classes="switches"):
             what = _switch("Plot", [(title, name) for name, title in PLOTS.items()], "reading-what")
             by = _switch("Kept", [(name.title(), name) for name in NOUNS], "reading-by")
-            over = _switch("Of", [("This caption", CAPTION), ("Average of the gallery", GALLERY)], "reading-over")
+            over = _switch("Of", [("This caption", CAPTION), ("Average of the picture book", GALLERY)], "reading-over")
         about, curve_status = (
             gr.HTML(f'<p class="hint">Drawn as soon as a caption is explained: {PLOTS[SCORE]}.</p>'),
             gr.HTML(),
@@ -135,7 +130,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     heavy = {**private, "concurrency_id": "attribute", "concurrency_limit": 2, "trigger_mode": "multiple"}
     form = [explanation, pair, caption, left, right, level, method, removal, budget]
-    fields, shown = [pair, caption, panel], [status, board, explanation, edited, stop, ends]
+    fields, shown = [pair, caption, panel], [status, board, explanation, edited, stop, ends, means, comparison]
     curves = [explanation, what, by, over]
     curve_shown = [curve_status, about, plot, numbers, drawing, stop]
 

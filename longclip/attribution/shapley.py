@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def shapley_values(
     seen = [number for number, unit in enumerate(units) if unit.seen]
     count = len(seen)
 
-    def scores_of(kept: np.ndarray, told: Progress | None) -> np.ndarray:
+    def scores_of(kept: np.ndarray, told: Progress | None = None) -> np.ndarray:
         """Scores [n] of sets of units, bool [n, count]."""
         gone = [[units[seen[i]] for i in np.flatnonzero(~row)] for row in kept]
         return match.scores([match.without(removed, removal) for removed in gone], told)
@@ -55,19 +56,22 @@ def shapley_values(
         for number, order in enumerate(_orders(count, pairs, np.random.default_rng(seed))):
             # Row k holds the first k units of the order: from nothing to the whole caption.
             kept = np.argsort(order)[None] < np.arange(count + 1)[:, None]
-            both = scores_of(np.concatenate([kept, ~kept]), None)
+            both = scores_of(np.concatenate([kept, ~kept]), progress and partial(_of_all, progress, number, pairs))
             forth, back = np.diff(both[: count + 1]), np.diff(both[count + 1 :])
             sample = np.empty(count)
             sample[order] = (forth - back) / 2
             sums.append(sample)
             base = both[0]
-            if progress:
-                progress(number + 1, pairs)
         samples = np.stack(sums)
         values[seen] = samples.mean(0)
         errors[seen] = samples.std(0, ddof=1) / math.sqrt(pairs) if pairs > 1 else np.nan
     score = match.score
     return finish(values, base=float(base), gap=float(values.sum() - (score - base)), errors=errors)
+
+
+def _of_all(progress: Progress, pair: int, pairs: int, done: int, total: int) -> None:
+    """Tell of what is done of one pair of orders as of what is done of all."""
+    progress(pair * total + done, pairs * total)
 
 
 def exact_values(scores: np.ndarray, count: int) -> np.ndarray:
