@@ -2,13 +2,13 @@
 
     python benchmarks/generation.py [--prompts 200] [--pipeline picturebook-diffusion] [--long picturebook-longclip] [--padded]
 
-Each prompt is the long caption of a scene that training never saw, its sentences in random order, so that the subject too may
-come late, and names things beyond CLIP's 77th token; each is drawn from the same noise with the pipeline's own encoder
-(cut, and in chunks of 75), with Long-CLIP in its place (`--padded`: also with pads up to its last position), and with a mix.
-Counted is, of the things named before the 77th token, of those named after it, and of the subjects among these, which are
-large, the share that the detector finds, and of those whose colour is said, the share found in it; then the same on
-one-sentence prompts. Intervals are 95 %, by resampling prompts; differences between arms are taken prompt by prompt. Beside
-it: what the detector finds in the scenes' true pictures, and in the picture of the next prompt.
+Each prompt is the long caption of a scene that training never saw, its sentences in random order, and names things beyond
+CLIP's 77th token; each is drawn from the same noise with the pipeline's own encoder (cut, and in chunks of 75), with Long-CLIP
+in its place (`--padded`: also with pads up to its last position), and with a mix. Counted is, of the things named first before
+the 77th token and of those named only after it, the share that the detector finds, and of those whose colour is said, the share
+found in it; the same on one-sentence prompts; and of as many other scenes, all of whose sentences about the subject come last,
+behind the 77th token, the subject, which is large. Intervals are 95 %, by resampling prompts; differences between arms are
+taken prompt by prompt. Beside it: what the detector finds in the scenes' true pictures, and in the picture of the next prompt.
 Prints a table, then one JSON line.
 """
 
@@ -45,15 +45,18 @@ RESAMPLED = 2000
 CUT, CHUNKS, LONG = "cut at 77", "chunks of 75", "Long-CLIP"
 
 
-def choose_prompts(tokenizer: Tokenizer, count: int) -> Iterator[tuple[Page, str]]:
-    """Held-out pages with captions that name a thing first where CLIP reads no more."""
+def choose_prompts(tokenizer: Tokenizer, count: int, subject_last: bool = False) -> Iterator[tuple[Page, str]]:
+    """Held-out pages with captions that name a thing first where CLIP reads no more; `subject_last`: that is the subject."""
     index = 0
     while count:
         page = draw_page("held-out", SEED, index)
         plan = Random(f"prompt/{SEED}/{index}").sample(page.plan, len(page.plan))
+        if subject_last:
+            plan.sort(key=lambda sentence: any(0 in phrase.things for phrase in realise((sentence,), page.scene).phrases))
         text = realise(tuple(plan), page.scene).text
         index += 1
-        if any(mention.start >= tokenizer(text).unseen_start for mention in find_mentions(text)):
+        late = {mention.kind for mention in find_mentions(text) if mention.start >= tokenizer(text).unseen_start}
+        if (page.scene.subject.kind in late) if subject_last else late:
             count -= 1
             yield page, text
 
@@ -61,15 +64,13 @@ def choose_prompts(tokenizer: Tokenizer, count: int) -> Iterator[tuple[Page, str
 def count_found(
     detector: Detector, pictures: Sequence, texts: Sequence[str], subjects: Sequence[str], cut: Callable[[str], int]
 ) -> np.ndarray:
-    """[prompts, 3 parts, (found, named, found in colour, named with a colour)]: early, late, late subjects."""
+    """[prompts, 3 parts, (found, named, found in colour, named with a colour)]: early, late, subjects."""
     counts = np.zeros((len(texts), 3, 4))
     for row, (picture, text, subject) in enumerate(zip(pictures, texts, subjects, strict=True)):
         for verdict in judge(detector, [picture], text)[0]:
-            mention = verdict.mention
-            late = mention.start >= cut(text)
             seen = (verdict.found, 1, verdict.coloured or 0, verdict.coloured is not None)
-            counts[row, int(late)] += seen
-            if late and mention.kind == subject:
+            counts[row, int(verdict.mention.start >= cut(text))] += seen
+            if verdict.mention.kind == subject:
                 counts[row, 2] += seen
     return counts
 
@@ -105,8 +106,10 @@ def main() -> None:
     swapped = swap(pipeline, encoder)
     tokenizer = load("picturebook-clip").tokenizer
     pages, long = zip(*choose_prompts(tokenizer, arguments.prompts), strict=True)
-    prompts = {"long": long, "short": [realise(page.plan[:1], page.scene).text for page in pages]}
-    subjects = [page.scene.subject.kind for page in pages]
+    others, last = zip(*choose_prompts(tokenizer, arguments.prompts, subject_last=True), strict=True)
+    scenes = {"long": pages, "last": others, "short": pages}
+    prompts = {"long": long, "last": last, "short": [realise(page.plan[:1], page.scene).text for page in pages]}
+    subjects = {kind: [page.scene.subject.kind for page in of] for kind, of in scenes.items()}
     readers = {
         CUT: lambda text: embed(pipeline, text),
         CHUNKS: lambda text: embed_in_chunks(pipeline, text),
@@ -138,16 +141,15 @@ def main() -> None:
         return tokenizer(text).unseen_start
 
     def counted(pictures: dict[str, list]) -> dict[str, np.ndarray]:
-        long, short = (count_found(detector, pictures[kind], prompts[kind], subjects, cut) for kind in ("long", "short"))
-        return {"before 77": long[:, 0], "after 77": long[:, 1], "subjects after 77": long[:, 2], "short": short[:, 0]}
+        long, last, short = (count_found(detector, pictures[kind], prompts[kind], subjects[kind], cut) for kind in prompts)
+        return {"before 77": long[:, 0], "after 77": long[:, 1], "subject after 77": last[:, 2], "short": short[:, 0]}
 
     def figures(parts: dict[str, np.ndarray], base: dict[str, np.ndarray] | None = None) -> dict[str, tuple]:
         told = [(name, part, base and base[name]) for name, part in parts.items()]
         found = {f"{name}, found": share(part, 0, 1, other) for name, part, other in told}
         return found | {f"{name}, in its colour": share(part, 2, 3, other) for name, part, other in told if part[:, 3].any()}
 
-    truth = [page.scene.draw(detector.size) for page in pages]
-    parts = {"true pictures": counted({"long": truth, "short": truth})}
+    parts = {"true pictures": counted({kind: [page.scene.draw(detector.size) for page in of] for kind, of in scenes.items()})}
     for name, read in readers.items():
         pictures = {kind: [drawn(read, text, i) for i, text in enumerate(texts)] for kind, texts in prompts.items()}
         parts[name] = counted(pictures)
