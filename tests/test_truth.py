@@ -141,7 +141,7 @@ def test_the_word_that_is_to_blame_is_the_one_that_lowers_the_score(encoder, mon
     removed, added = (tokenizer(word).ids[1:-1] for _, word in changed(other))
     worth = dict.fromkeys(removed, sign) | dict.fromkeys(added, -sign)
 
-    class Planted(Additive):
+    class Planted(Additive, module.Remembered):
         def __init__(self, *given):
             super().__init__(*given)
             self.direction = torch.eye(encoder.dim)[0]
@@ -153,7 +153,7 @@ def test_the_word_that_is_to_blame_is_the_one_that_lowers_the_score(encoder, mon
     monkeypatch.setattr(module, "METHODS", {"leave-one-out": leave_one_out})
     monkeypatch.setattr(truth, "draw_counterfactual", lambda page, number, tokenizer=None: None if tokenizer else other)
     samples = {"leave-one-out": defaultdict(list)}
-    module._measure_blame(known, page, np.zeros(encoder.dim), 0, samples)
+    module._measure_blame(Planted(known, page.long.text, np.zeros(encoder.dim)), page, 0, samples)
     assert samples["leave-one-out"]["blame"] == samples["leave-one-out"]["contrast"] == [wanted]
 
 
@@ -207,3 +207,13 @@ def test_the_command_prints_a_table_for_every_method(encoder, few_methods, capsy
     assert "words by leave-one-out, mask" in out and "pixels by occlusion" in out and "seconds" in out
     assert main([*arguments, "--explained", "0"]) == 2
     assert "--explained is 0; wanted 1 or more" in capsys.readouterr().err
+
+
+def test_what_is_remembered_of_a_caption_is_what_would_be_computed(encoder):
+    directions = np.eye(encoder.dim)[:2]
+    first = module.Remembered(encoder, TEXT, directions[0])
+    for method in (METHODS["leave-one-out, mask"], METHODS["Shapley values"], METHODS["integrated gradients"]):
+        method(first)
+        again, plain = first.towards(directions[1]), Match(encoder, TEXT, directions[1])
+        np.testing.assert_allclose(method(again).values, method(plain).values, atol=1e-6)
+        assert again.passes < plain.passes or method is METHODS["integrated gradients"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -22,7 +22,8 @@ from ..attribution import (
 )
 from ..attribution.length import average, position_changes
 from ..attribution.pixels import gradient_map, grid_of, integrated_gradients_map, occlude, word_effects
-from ..encoder import Encoder
+from ..attribution.removal import Variant
+from ..encoder import Encoder, Progress
 from ..picturebook.pages import Counterfactual, Page
 from . import truth
 from .features import Features
@@ -48,6 +49,27 @@ METHODS: dict[str, Method] = {
 Samples = dict[str, dict[str, list[float | None]]]
 
 
+class Remembered(Match):
+    """A match that remembers the features it has computed, for matches of the same caption in other directions."""
+
+    known: dict[tuple[Variant, ...], np.ndarray]
+
+    def __init__(self, encoder: Encoder, text: str, direction: np.ndarray) -> None:
+        super().__init__(encoder, text, direction)
+        self.known = {}
+
+    def features(self, variants: Sequence[Variant], progress: Progress | None = None) -> np.ndarray:
+        wanted = tuple(variants)
+        if wanted not in self.known:
+            self.known[wanted] = super().features(variants, progress)
+        return self.known[wanted]
+
+    def towards(self, direction: np.ndarray) -> Remembered:
+        other = type(self)(self.encoder, self.text, direction)
+        other.known = self.known
+        return other
+
+
 def measure_attribution(features: Features, explained: int = EXPLAINED, seed: int = 0) -> dict[str, Any]:
     """For each method a curve {measure: mean}: "words by METHOD" and, of the picture book, "pixels by METHOD".
 
@@ -68,12 +90,12 @@ def measure_attribution(features: Features, explained: int = EXPLAINED, seed: in
     for number, text in enumerate(data.long[:explained]):
         picture = data.pictures[int(features.owners[number])]
         direction = encoder.encode_image([picture])[0]
-        match = Match(encoder, text, direction)
+        match = Remembered(encoder, text, direction)
         _measure_words(match, Match(randomised, text, direction), words, [seed, number])
         changes.append(_by_position(position_changes(match)))
         if data.pages:
             page = data.pages[int(features.owners[number])]
-            _measure_blame(encoder, page, direction, number, words)
+            _measure_blame(match, page, number, words)
             measure_pixels(encoder, page, picture, direction, pixels)
     figures = {f"words by {name}": _means(found) for name, found in words.items()}
     figures |= {f"pixels by {name}": _means(found) for name, found in pixels.items()}
@@ -95,13 +117,13 @@ def _measure_words(match: Match, randomised: Match, samples: Samples, seed: list
         row["seconds"].append(found.seconds)
 
 
-def _measure_blame(encoder: Encoder, page: Page, direction: np.ndarray, number: int, samples: Samples) -> None:
-    tokenizer = encoder.tokenizer.with_length(CLIP_LENGTH)
+def _measure_blame(match: Remembered, page: Page, number: int, samples: Samples) -> None:
+    tokenizer = match.encoder.tokenizer.with_length(CLIP_LENGTH)
     drawn = {"": truth.draw_counterfactual(page, number), " beyond 77": truth.draw_counterfactual(page, number, tokenizer)}
     for where, other in drawn.items():
         if other is None:
             continue
-        wrong, right = _counterfactual_matches(encoder, page, direction, other)
+        wrong, right = _counterfactual_matches(match, other)
         for name, method in METHODS.items():
             blamed, told = method(wrong), method(right)
             blame = truth.share_first(-blamed.values, truth.touches(blamed, other.added))
@@ -112,10 +134,11 @@ def _measure_blame(encoder: Encoder, page: Page, direction: np.ndarray, number: 
                 samples[name][f"contrast of colours{where}"].append(100 * contrast)
 
 
-def _counterfactual_matches(encoder: Encoder, page: Page, direction: np.ndarray, other: Counterfactual) -> tuple[Match, Match]:
+def _counterfactual_matches(match: Remembered, other: Counterfactual) -> tuple[Match, Match]:
     """The wrong caption with the picture, and the right one with the picture over the other picture."""
-    changed = encoder.encode_image([other.page.scene.draw(256)])[0]
-    return Match(encoder, other.page.long.text, direction), Match(encoder, page.long.text, direction - changed)
+    direction = match.direction.numpy()
+    changed = match.encoder.encode_image([other.page.scene.draw(256)])[0]
+    return Match(match.encoder, other.page.long.text, direction), match.towards(direction - changed)
 
 
 def measure_pixels(encoder: Encoder, page: Page, picture: Any, direction: np.ndarray, samples: Samples) -> None:
