@@ -261,13 +261,13 @@ def test_an_edit_is_compared_with_the_caption(shower, order, context, book, mode
 def test_a_comparison_goes_when_another_caption_is_explained(shower, order):
     explanation = found(shower, order)
     other = replace(order, pair=replace(order.pair, caption="A kite above a barn."))
-    assert [values[7] for values in explain(shower, other, explanation) if isinstance(values[2], Explanation)][0] == ""
+    assert [values[6] for values in explain(shower, other, explanation) if isinstance(values[2], Explanation)][0] == ""
     by_gradients = replace(order, method="gradient-x-input")
-    assert all(values[7] != "" for values in explain(shower, by_gradients, explanation))
+    assert all(values[6] != "" for values in explain(shower, by_gradients, explanation))
 
 
 def test_the_key_says_of_a_rollout_that_it_explains_no_match(shower, order):
-    keys = {method: explain(shower, replace(order, method=method))[-2][6] for method in ("leave-one-out", "attention-rollout")}
+    keys = {method: explain(shower, replace(order, method=method))[-2][5] for method in ("leave-one-out", "attention-rollout")}
     assert "adds to the match" in keys["leave-one-out"]
     assert "flows to the end token" in keys["attention-rollout"] and "match" not in keys["attention-rollout"]
 

@@ -30,7 +30,7 @@ Step = tuple[str, Explanation | None]
 @dataclass
 class Explanations:
     """Handlers that compute. What `explain` shows is (progress or a sentence, board, explanation, caption to edit, stop button,
-    row of what can be done with it, its key, the edit compared). None raises on a visitor's input."""
+    key of its colours, the edit compared). None raises on a visitor's input."""
 
     context: Context
     explaining: Explaining
@@ -57,20 +57,19 @@ class Explanations:
             order = Order.from_form(self.context, pair, caption, left, right, level, method, removal, budget)
             gallery, row = self.context.gallery(order.pair.gallery), self.explaining.row(order.pair)
         except (ValueError, Unavailable) as error:
-            yield [note(str(error)), *_nothing(3), gr.update(visible=False), *_nothing(3)]
+            yield [note(str(error)), *_nothing(3), gr.update(visible=False), *_nothing(2)]
             return
         same = explanation.order.pair == order.pair
         edited, compared = (gr.skip(), gr.skip()) if same else (order.pair.caption, "")
         done = explanation.fine and explanation.order == order
         for status, found in self._news(() if done else self._answering(order, with_maps=True), self._turns, turn, stops):
             if found is None:
-                yield [status, *_nothing(3), gr.update(visible=True), *_nothing(3)]
+                yield [status, *_nothing(3), gr.update(visible=True), *_nothing(2)]
             else:
-                ends = gr.update(visible=bool(found.told))
-                shown = [status, board(found, gallery, row), found, edited, gr.update(visible=True), ends]
+                shown = [status, board(found, gallery, row), found, edited, gr.update(visible=True)]
                 yield [*shown, key(order.method), compared]
         if self._turns.is_current(turn):
-            yield [last_words(self.stops, stops), *_nothing(3), gr.update(visible=False), *_nothing(3)]
+            yield [last_words(self.stops, stops), *_nothing(3), gr.update(visible=False), *_nothing(2)]
 
     def compare(
         self, explanation: Explanation, edited: str | None, request: gr.Request | None = None

@@ -19,7 +19,6 @@ from demos.context import Context
 from demos.doors import Doors
 from demos.examples import EXAMPLES
 from demos.pickers import model_picker
-from demos.pieces import LATER
 from demos.saving import save_on_click
 from demos.selection import Selection
 from demos.turns import Turns
@@ -65,7 +64,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                 )
                 with gr.Row(elem_classes="chips"):
                     go = gr.Button("Explain", variant="primary", elem_id="explain", elem_classes="go", size="sm")
-                    stop = gr.Button("Stop", elem_id="stop-explaining", elem_classes="quiet-button", size="sm", visible=LATER)
+                    stop = gr.Button("Stop", elem_id="stop-explaining", elem_classes="quiet-button", size="sm", visible=False)
                     chips = [gr.Button(example.title, size="sm", elem_classes="chip") for example in EXAMPLES]
                     surprise = gr.Button("Surprise me", size="sm", elem_classes="chip")
                     carry = gr.Button("The picture and caption of the retrieval tab", size="sm", elem_classes="chip")
@@ -98,7 +97,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                 )
         status, report = gr.HTML(elem_id="explaining-status"), gr.HTML()
         board = gr.HTML(elem_id="words-board", js_on_load=BOARD)
-        with gr.Row(elem_classes="key-row", visible=LATER) as ends:
+        with gr.Row(elem_classes="key-row"):
             means = gr.HTML()
             with gr.Row(elem_classes="chips saving"):
                 as_png = gr.Button("PNG", elem_id="words-png", elem_classes="quiet-button", size="sm")
@@ -121,7 +120,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             gr.HTML(f'<p class="hint">Drawn as soon as a caption is explained: {PLOTS[SCORE]}.</p>'),
             gr.HTML(),
         )
-        plot = gr.Plot(show_label=False, container=False, visible=LATER, elem_id="reading-plot")
+        plot = gr.Plot(show_label=False, container=False, visible=False, elem_id="reading-plot")
         numbers = gr.HTML()
         with gr.Row(elem_classes="chips"):
             plot_png = gr.Button("PNG", elem_id="reading-png", elem_classes="quiet-button", size="sm")
@@ -130,7 +129,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     heavy = {**private, "concurrency_id": "attribute", "concurrency_limit": 2, "trigger_mode": "multiple"}
     form = [explanation, pair, caption, left, right, level, method, removal, budget]
-    fields, shown = [pair, caption, panel], [status, board, explanation, edited, stop, ends, means, comparison]
+    fields, shown = [pair, caption, panel], [status, board, explanation, edited, stop, means, comparison]
     curves = [explanation, what, by, over]
     curve_shown = [curve_status, about, plot, numbers, drawing, stop]
 

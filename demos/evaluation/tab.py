@@ -13,7 +13,7 @@ from demos.evaluation.measurements import OWN, Measurements
 from demos.evaluation.reports import Report, shipped_report
 from demos.evaluation.scoreboard import KEY, scoreboard
 from demos.pickers import model_picker
-from demos.pieces import LATER, model_terms
+from demos.pieces import model_terms
 from demos.saving import save_on_click
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.evaluation import CHEAP, MEASURES
@@ -74,7 +74,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         path = gr.Textbox(
             label="A folder or file on this machine, or FORMAT:PATH as the command line takes it",
             placeholder="coco:/data/annotations/captions_val2017.json",
-            visible=LATER,
+            visible=False,
             elem_id="evaluation-path",
         )
         measures = gr.CheckboxGroup(
@@ -88,18 +88,18 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         form = [*pickers, data, path, pictures, measures]
         with gr.Row(elem_classes="chips"):
             go = gr.Button("Measure", variant="primary", elem_id="measure", size="sm")
-            stop = gr.Button("Stop", elem_id="stop-measuring", elem_classes="quiet-button", size="sm", visible=LATER)
+            stop = gr.Button("Stop", elem_id="stop-measuring", elem_classes="quiet-button", size="sm", visible=False)
             estimate = gr.HTML(
                 measurements.estimate(fresh.left, fresh.right, PICTURE_BOOK, "", DEFAULT_SIZE, CHEAP), elem_id="estimate"
             )
         status = gr.HTML(elem_id="measuring")
         board = gr.HTML(elem_id="scoreboard")
-        with gr.Row(elem_classes="key-row", visible=LATER) as ends:
+        with gr.Row(elem_classes="key-row", visible=False) as ends:
             gr.HTML(KEY)
             as_csv = gr.Button("Results as CSV", elem_id="evaluation-csv", elem_classes="quiet-button", size="sm")
             as_json = gr.Button("Results as JSON", elem_id="evaluation-json", elem_classes="quiet-button", size="sm")
         # Outside of what is shown later: with its row, it would be shown too.
-    with gr.Column(elem_classes=["sheet"], elem_id="evaluation-plots", visible=LATER) as plots:
+    with gr.Column(elem_classes=["sheet"], elem_id="evaluation-plots", visible=False) as plots:
         gr.HTML(PLOTS_HEADING)
         with gr.Row(elem_classes="switches"):
             part = gr.Radio([], label="Set", show_label=False, container=False, elem_classes="segmented")
@@ -114,9 +114,9 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         drawn: list[Any] = [plots, part]
         with gr.Row(elem_classes="plots"):
             for plot in PLOTS:
-                with gr.Column(visible=LATER, min_width=280) as column:
+                with gr.Column(visible=False, min_width=280) as column:
                     gr.HTML(f"<h3>{plot.title}</h3><p>{plot.about}</p>")
-                    drawn += [column, gr.Plot(show_label=False, container=False, visible=LATER)]
+                    drawn += [column, gr.Plot(show_label=False, container=False, visible=False)]
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     shown, curves = [status, board, report, stop, ends], [report, part, direction]

@@ -23,7 +23,7 @@ from demos.finetuning.plan import (
     Plan,
 )
 from demos.finetuning.trainings import Busy, Training, Trainings
-from demos.pieces import LATER, model_label, note, visible
+from demos.pieces import model_label, note, visible
 
 NAME, TITLE = "fine-tune", "Fine-tune"
 # Seconds between two looks at a training.
@@ -161,13 +161,13 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         plan = gr.HTML(fresh.describe(context))
         with gr.Row(elem_classes="chips"):
             start = gr.Button("Start", variant="primary", elem_id="start-training", size="sm")
-            stop = gr.Button(STOP, elem_id="stop-training", elem_classes="quiet-button", size="sm", visible=LATER)
+            stop = gr.Button(STOP, elem_id="stop-training", elem_classes="quiet-button", size="sm", visible=False)
         status = gr.HTML(elem_id="training-status")
         outcome = gr.HTML(elem_id="training-outcome")
         download = gr.DownloadButton(
-            "Download the model (zip)", visible=LATER, elem_id="download-model", elem_classes="quiet-button", size="sm"
+            "Download the model (zip)", visible=False, elem_id="download-model", elem_classes="quiet-button", size="sm"
         )
-        plot = gr.Plot(show_label=False, container=False, visible=LATER, elem_id="training-plot")
+        plot = gr.Plot(show_label=False, container=False, visible=False, elem_id="training-plot")
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     form = [name, base, data, minutes, objective, positive_pairs, hard_negatives, distillation, token_states]

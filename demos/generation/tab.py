@@ -12,7 +12,7 @@ from demos.generation.drawings import Drawings
 from demos.generation.order import ARMS, MOST_PICTURES, MOST_PUBLIC_STEPS, MOST_STEPS, Order
 from demos.generation.studio import DETECTOR, NOBODY
 from demos.pickers import model_picker
-from demos.pieces import LATER, model_label
+from demos.pieces import model_label
 from longclip.generation.specs import EMBEDDED
 
 NAME, TITLE = "draw", "Text to image"
@@ -82,7 +82,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         )
         with gr.Row(elem_classes="chips"):
             go = gr.Button("Draw", variant="primary", elem_id="draw", elem_classes="go", size="sm")
-            stop = gr.Button("Stop", elem_id="stop-drawing", elem_classes="quiet-button", size="sm", visible=LATER)
+            stop = gr.Button("Stop", elem_id="stop-drawing", elem_classes="quiet-button", size="sm", visible=False)
             short = gr.Button("A short prompt", size="sm", elem_classes="chip")
             long = gr.Button("A long prompt", size="sm", elem_classes="chip")
             carried = gr.Button("The caption of the retrieval tab", size="sm", elem_classes="chip")
@@ -123,7 +123,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         status = gr.HTML(elem_id="drawing-status")
         board = gr.HTML(elem_id="board", js_on_load=WORDS)
         gr.HTML(WORDS_HINT, elem_id="words-hint")
-    with gr.Column(elem_id="comparison", elem_classes="sheet", visible=LATER) as comparison:
+    with gr.Column(elem_id="comparison", elem_classes="sheet", visible=False) as comparison:
         gr.HTML(COMPARE)
         with gr.Row():
             left = gr.Dropdown([], label="On the left", interactive=True, min_width=260)

@@ -16,7 +16,6 @@ from demos.maps.maps import METHODS, Maps
 from demos.maps.sheets import KEY
 from demos.maps.view import OTHER, SAME, View
 from demos.pickers import folder_box, model_picker
-from demos.pieces import LATER
 from demos.retrieval.choices import Choices
 from demos.retrieval.query import MINE
 from demos.saving import save_on_click
@@ -67,7 +66,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         with gr.Row(elem_classes="switches"):
             gallery = _segmented([("The picture book", PICTURE_BOOK), ("My own pictures", MINE)], PICTURE_BOOK, "Gallery")
             method = _segmented([(title, name) for name, title in METHODS.items()], fresh.settings.method, "Method")
-        with gr.Column(visible=LATER) as own:
+        with gr.Column(visible=False) as own:
             own_files = gr.File(
                 label="Your pictures: they stay on this machine and are forgotten after an hour",
                 file_count="multiple",
@@ -82,7 +81,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             seed = gr.Number(fresh.settings.seed, label="Seed", precision=0, minimum=0)
         with gr.Row(elem_classes="chips"):
             go = gr.Button("Draw maps", variant="primary", elem_classes="go", elem_id="draw-maps", size="sm")
-            stop = gr.Button("Stop", elem_id="stop-maps", elem_classes="quiet-button", size="sm", visible=LATER)
+            stop = gr.Button("Stop", elem_id="stop-maps", elem_classes="quiet-button", size="sm", visible=False)
         status = gr.HTML(elem_id="maps-status")
     with gr.Column(elem_classes="sheet", elem_id="maps"):
         linked = linked_maps(maps.describe, "linked-maps")
@@ -122,7 +121,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             for side in ("left", "right"):
                 with gr.Column(min_width=280):
                     columns.append(gr.HTML(elem_id=f"maps-{side}-nearest", js_on_load=POINTS))
-    with gr.Column(elem_classes="sheet", elem_id="gathering", visible=LATER) as gathering:
+    with gr.Column(elem_classes="sheet", elem_id="gathering", visible=False) as gathering:
         gathered = gr.HTML(elem_id="gathered", js_on_load=POINTS)
         with gr.Row(elem_classes="chips"):
             map_these = gr.Button("Map these alone", size="sm", elem_classes="chip", elem_id="map-gathered")

@@ -11,7 +11,7 @@ from demos.context import Context
 from demos.doors import Doors
 from demos.examples import EVERY, EXAMPLES, KINDS
 from demos.pickers import folder_box, model_picker
-from demos.pieces import LATER, model_terms
+from demos.pieces import model_terms
 from demos.retrieval.choices import Choices, show_inputs
 from demos.retrieval.panels import CURVE_HEADING, KEY
 from demos.retrieval.query import MINE
@@ -95,15 +95,15 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                     go = gr.Button("Search", variant="primary", elem_id="search", size="sm")
                     chips = [gr.Button(example.title, size="sm", elem_classes="chip") for example in EXAMPLES]
                     surprise = gr.Button("Surprise me", size="sm", elem_classes="chip")
-                    stop = gr.Button("Stop", elem_id="stop", size="sm", visible=LATER)
+                    stop = gr.Button("Stop", elem_id="stop", size="sm", visible=False)
             with gr.Column(scale=2, min_width=220):
                 answer = gr.HTML(elem_id="answer", js_on_load=ADDRESS)
-                query_file = gr.File(label="Search with a picture of your own", height=150, visible=LATER, elem_id="query-file")
+                query_file = gr.File(label="Search with a picture of your own", height=150, visible=False, elem_id="query-file")
         own_files = gr.File(
             label="Your pictures: they stay on this machine and are forgotten after an hour",
             file_count="multiple",
             height=150,
-            visible=LATER,
+            visible=False,
             elem_id="own-files",
         )
         folder = folder_box(context, "retrieval-folder")
@@ -123,7 +123,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     with gr.Column(elem_classes=["sheet"], elem_id="curve"):
         gr.HTML(CURVE_HEADING)
         curve_hint = gr.HTML()
-        plot = gr.Plot(show_label=False, container=False, visible=LATER)
+        plot = gr.Plot(show_label=False, container=False, visible=False)
     with gr.Accordion("Browse the picture book", open=False, elem_id="browse") as browser:
         with gr.Row(elem_classes="switches"):
             kind = gr.Radio(
