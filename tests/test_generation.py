@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CORPUS, tiny_config
-from small_pipelines import FEW, build_unet, build_vae, pictures, sd_pipeline, sdxl_pipeline
+from small_pipelines import FEW, pictures, sd_pipeline, sdxl_pipeline
 
 import longclip
 from longclip.encoder import Encoder
@@ -223,6 +223,7 @@ def test_a_folder_is_loaded_and_draws_as_before(pipeline, tmp_path):
     wanted = pictures(pipeline, embed(pipeline, LONG))
     pipeline.save_pretrained(tmp_path / "pipeline")
     loaded = load_pipeline(str(tmp_path / "pipeline"), slicing=True)
+    assert loaded.vae.use_slicing
     assert np.array_equal(pictures(loaded, embed(loaded, LONG)), wanted)
     half = load_pipeline(str(tmp_path / "pipeline"), dtype="bf16")
     assert half.unet.dtype == torch.bfloat16
@@ -255,5 +256,20 @@ def test_weights_that_would_run_code_are_not_read(pipeline, tmp_path):
         load_pipeline(str(tmp_path))
 
 
-def test_the_parts_have_stable_diffusions_shapes():
-    assert build_vae().config.latent_channels == build_unet(64).config.in_channels == 4
+def test_a_swap_leaves_each_part_its_precision(pipeline, long_clip):
+    pipeline.unet.to(torch.bfloat16)
+    pipeline.text_encoder.to(torch.bfloat16)
+    swapped = swap(pipeline, long_clip)
+    assert (pipeline.unet.dtype, pipeline.text_encoder.dtype, pipeline.vae.dtype) == (*[torch.bfloat16] * 2, torch.float32)
+    assert swapped.vae is pipeline.vae and swapped.unet is pipeline.unet and swapped.text_encoder.dtype == torch.bfloat16
+    assert type(swapped) is type(pipeline) and dict(swapped.config).keys() == dict(pipeline.config).keys()
+
+
+def test_the_end_of_a_prompt_that_was_cut_is_mixed_with_an_end(pipeline, long_clip):
+    chunked, whole = embed_in_chunks(pipeline, LONG * 4), embed(swap(pipeline, long_clip), LONG * 4)
+    count = len(whole.columns)
+    assert len(chunked.columns) > count
+    mixed = mix(chunked, whole, 0.0).states[0, count + 1]
+    last = chunked.columns[count - 1] // 77
+    end = max(column for column in chunked.columns if column // 77 == last) + 1
+    assert torch.equal(mixed, chunked.states[0, end]) and end not in chunked.columns

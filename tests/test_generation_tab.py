@@ -25,12 +25,13 @@ from demos.generation import studio as studios
 from demos.generation.drawings import Drawings
 from demos.generation.order import ARMS, CHUNKS, CUT, LONG, LONGEST_PROMPT, MIX, Order
 from demos.generation.sheets import arms
-from demos.generation.studio import DETECTOR, NOBODY, Finding, Sketch, Studio, Word, place_words
+from demos.generation.studio import DETECTOR, MOST_SENTENCES, NOBODY, Finding, Sketch, Studio, Word, place_words
 from demos.selection import Selection
 from longclip.diffusion.detector import Detector
 from longclip.generation.agreement import measure_agreement
 from longclip.generation.pictures import KEY, read_png, write_png
 from longclip.generation.prompts import embed
+from longclip.generation.specs import EMBEDDED
 
 LONG_PROMPT = " ".join(CORPUS * 3)
 HOSTILE = '<script>alert(1)</script>"${x}{{y}}'
@@ -55,6 +56,7 @@ def folders(tiny_model_folder, tmp_path_factory):
     """(folder of a tiny pipeline, folder of the tiny Long-CLIP that fits it)."""
     folder = tmp_path_factory.mktemp("pipeline")
     sd_pipeline(longclip.load(tiny_model_folder(77))).save_pretrained(folder)
+    (folder / DETECTOR).mkdir()  # as `train-diffusion` leaves it
     return str(folder), str(tiny_model_folder(248))
 
 
@@ -254,9 +256,44 @@ def test_no_model_judges_what_it_read(drawings, order):
     assert "choose another judge" in last(drawings, own, "openai/ViT-L-14")["status"]
 
 
-def test_the_detector_judges_the_picture_book_alone(drawings):
-    assert drawings.judges("stable-diffusion-1.5", DETECTOR) == NOBODY
-    assert drawings.judges("stable-diffusion-1.5", "siglip") == drawings.judges("picturebook-diffusion", DETECTOR) == gr.skip()
+def test_the_detector_judges_the_picture_book_alone(drawings, order):
+    assert drawings.suit("stable-diffusion-1.5", DETECTOR) == [NOBODY, "BeichenZhang/LongCLIP-L", 30, 7.5]
+    assert drawings.suit("stable-diffusion-xl", "siglip")[0] == drawings.suit("picturebook-diffusion", DETECTOR)[0] == gr.skip()
+    assert drawings.suit("hf-hub:a/b", DETECTOR) == [NOBODY, *[gr.skip()] * 3]
+    for pipeline in ("stable-diffusion-1.5", "hf-hub:a/b"):
+        assert "knows the picture book alone" in last(drawings, replace(order, pipeline=pipeline), DETECTOR)["status"]
+
+
+def test_what_was_drawn_stays_where_nobody_can_judge_it(drawings, order, context, monkeypatch):
+    assert "not in the cache" in last(drawings, order, "openai/ViT-B-32")["status"]
+
+    def fail(*_):
+        raise RuntimeError("can't allocate memory")
+
+    monkeypatch.setattr("longclip.diffusion.judge.judge", fail)
+    found = last(drawings, replace(order, arms=(CUT,)))
+    (sketch,) = found["sketches"]
+    assert sketch.pictures and sketch.words and sketch.finished and not sketch.problem
+    assert "The judge could not look at it: " in found["board"] and "<img" in found["board"]
+
+
+def test_a_model_judges_by_so_many_sentences(drawings, order, folders):
+    (sketch,) = last(drawings, replace(order, prompt="A kite. " * 200, arms=(CUT,)), folders[1])["sketches"]
+    assert len(sketch.findings) == MOST_SENTENCES
+
+
+def test_a_public_page_restores_no_form_that_it_cannot_draw(order, tmp_path):
+    public = Drawings(Context(public=True))
+    for changes, sentence in (
+        ({"pipeline": "stable-diffusion-1.5"}, "drawn with stable-diffusion-1.5, which this page does not offer"),
+        ({"model": "hf-hub:a/b"}, "drawn with hf-hub:a/b, which"),
+        ({"steps": "y" * 50_000}, "The steps"),
+        ({"guidance": 30}, "wanted a number from 1 to 20"),
+    ):
+        path = tmp_path / "picture.png"
+        path.write_bytes(write_png(Image.new("RGB", (8, 8)), order.details(CUT, 1, {}) | {"pipeline": EMBEDDED} | changes))
+        *fields, said = public.restore(str(path))
+        assert len(said) < 300 and (sentence in said or changes.get("steps")) and all(field == gr.skip() for field in fields)
 
 
 @pytest.mark.parametrize(

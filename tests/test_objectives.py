@@ -16,7 +16,7 @@ from longclip.objectives.primary_component import coarse_features, primary_compo
 from longclip.objectives.self_distillation import self_distillation_loss
 from longclip.objectives.square import square_loss
 from longclip.objectives.token_states import token_state_loss
-from longclip.objectives.word_naming import build_namer, word_naming_losses
+from longclip.objectives.word_naming import FADING, NAMED, word_codes, word_naming_loss
 
 
 def features(n: int, dim: int, seed: int) -> torch.Tensor:
@@ -211,24 +211,31 @@ def test_token_states_are_compared_position_by_position():
         token_state_loss(states, base[:, :5], counted)
 
 
-def test_each_word_is_named_with_the_one_before():
+def test_each_word_is_named_with_those_before():
     generator = torch.Generator().manual_seed(0)
     states = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-    namer = build_namer(4, 7).double()
+    codes = word_codes(7, 4)
     ids = torch.tensor([[5, 1, 2, 6, 6], [5, 3, 6, 6, 6], [5, 6, 6, 6, 6]])
     words = torch.tensor([[0, 1, 1, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]).bool()
-    losses = word_naming_losses(namer, states, ids, words)
 
     def cost(text: int, column: int) -> float:
-        logits = namer.weight @ states[text, column] + namer.bias
-        return sum(
-            (part.exp().sum().log() - part[word]).item()
-            for part, word in ((logits[:7], ids[text, column]), (logits[7:], ids[text, column - 1]))
-        )
+        before = [ids[text, max(0, column - back)] for back in range(NAMED)]
+        wanted = torch.stack([code[word] for code, word in zip(codes, before, strict=True)]).sum(0)
+        return (states[text, column] - wanted).square().mean().item()
 
-    assert losses.tolist() == pytest.approx([(cost(0, 1) + cost(0, 2)) / 2, cost(1, 1), 0.0], abs=1e-6)
+    wanted = ((cost(0, 1) + cost(0, 2)) / 2 + cost(1, 1)) / 3
+    assert word_naming_loss(states, ids, words, codes).item() == pytest.approx(wanted, rel=1e-5)
+    assert word_naming_loss(states, ids, torch.zeros_like(words), codes).item() == 0
     with pytest.raises(ValueError, match=r"\[3, 5, 4\], ids \[3, 4\]"):
-        word_naming_losses(namer, states, ids[:, :4], words)
+        word_naming_loss(states, ids[:, :4], words, codes)
+
+
+def test_codes_are_the_same_for_everyone_and_fade():
+    codes = word_codes(2000, 64)
+    assert torch.equal(codes, word_codes(2000, 64))
+    spread = codes.square().mean((1, 2))
+    assert spread.sum().item() == pytest.approx(1, rel=0.02)
+    assert (spread[1:] / spread[:-1]).tolist() == pytest.approx([FADING**2] * (NAMED - 1), rel=0.05)
 
 
 @pytest.mark.parametrize(

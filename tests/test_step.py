@@ -13,6 +13,7 @@ from small_runs import fine_tuning, gradients
 
 from longclip.encoder import load
 from longclip.model import stretch_model
+from longclip.objectives.word_naming import NAMED
 from longclip.training.batches import Share
 from longclip.training.run import Run, start
 from longclip.training.scenes import SceneBatches
@@ -175,19 +176,25 @@ def test_token_states_are_kept_near_those_of_the_base_stretched(tmp_path, tiny_c
     assert add_gradient(run, batch)["token states"] == pytest.approx(2 * distance, rel=1e-4)
 
 
-def test_words_are_named_from_the_states_of_long_captions(tmp_path, tiny_clip):
-    recipe = fine_tuning(tiny_clip, word_naming=0.5)
+@pytest.mark.parametrize("changes", [{"captions": "web"}, {"token_states": 1.0}], ids=str)
+def test_words_are_named_at_all_positions_that_a_pipeline_reads(changes, tmp_path, tiny_clip):
+    recipe = fine_tuning(tiny_clip, word_naming=0.5, **changes)
     run, batch = start(recipe, tmp_path), SceneBatches(recipe, 32)[0]
-    values = add_gradient(run, batch)
-    namer, total = run.towers.namer, 0.0
-    for caption in batch.long:
-        ids = torch.tensor(run.tokenizer(caption).ids)[None]
+    values, costs = add_gradient(run, batch), []
+    if recipe.token_states:
+        texts = batch.long + batch.short
+    else:
+        texts = [" ".join([text] * -(-77 // (len(run.tokenizer(text).ids) - 2))) for text in batch.long]
+        assert all(len(run.tokenizer(text).ids) > 77 for text in texts)
+    for text in texts:
+        ids = torch.tensor(run.tokenizer(text).ids)
         with torch.no_grad():
-            own, before = (half.log_softmax(-1) for half in namer(run.model.text_states(ids)[0, 1:-1]).chunk(2, -1))
-        total -= (own.gather(1, ids[0, 1:-1, None]) + before.gather(1, ids[0, :-2, None])).mean().item()
-    assert values["naming"] == pytest.approx(0.5 * total / len(batch), rel=1e-4)
-    assert namer.weight.grad.abs().max() > 0
-    assert not any("namer" in name for name in run.model.state_dict())
+            states = run.model.text_states(ids[None])[0, 1:-1]
+        before = [ids[(torch.arange(1, len(ids) - 1) - back).clamp(min=0)] for back in range(NAMED)]
+        wanted = torch.stack([code[words] for code, words in zip(run.codes, before, strict=True)]).sum(0)
+        costs.append((states - wanted).square().mean().item())
+    assert values["naming"] == pytest.approx(0.5 * sum(costs) / len(costs), rel=1e-4)
+    assert run.model.token_embedding.weight.grad.abs().max() > 0
 
 
 def test_states_of_a_model_with_other_tokens_are_refused(tmp_path, tiny_clip):

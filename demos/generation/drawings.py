@@ -14,9 +14,9 @@ from PIL import Image
 
 from demos.context import Context, Unavailable
 from demos.examples import EVERY, LATE, rows_of_kind
-from demos.generation.order import CUT, LONG, NAMES, Order
+from demos.generation.order import CUT, LONG, NAMES, Order, most_steps
 from demos.generation.sheets import arms
-from demos.generation.studio import DETECTOR, NOBODY, Sketch, Studio
+from demos.generation.studio import DETECTOR, NOBODY, Sketch, Studio, draws_other_things
 from demos.pieces import note, progress, visible
 from demos.selection import Selection
 from demos.turns import Turns
@@ -67,10 +67,13 @@ class Drawings:
                 yield [_status(sketches, now - begun), arms(sketches), gr.skip(), gr.update(visible=True), gr.skip()]
         yield _ended("", sketches)
 
-    def judges(self, pipeline: str, judge: str) -> str | Update:
-        """The judge for another pipeline: the picture book's detector knows nothing of photographs."""
-        draws_others = any(spec.repository for spec in SPECS if spec.name == pipeline)
-        return NOBODY if draws_others and judge == DETECTOR else gr.skip()
+    def suit(self, pipeline: str, judge: str) -> list[Update]:
+        """What suits another pipeline: a judge (the detector knows nothing of photographs), an encoder, steps and guidance."""
+        seen = NOBODY if judge == DETECTOR and draws_other_things(pipeline) else gr.skip()
+        spec = next((spec for spec in SPECS if spec.name == pipeline), None)
+        if spec is None:
+            return [seen, gr.skip(), gr.skip(), gr.skip()]
+        return [seen, spec.swapped_for, min(spec.steps, most_steps(self.context.public)), spec.guidance]
 
     def stop(self, request: gr.Request | None = None) -> None:
         """Ends what is being drawn for the visitor, within a step."""
@@ -105,11 +108,19 @@ class Drawings:
             data = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else b"\0" * (LARGEST_FILE + 1)
             details = read_png(data)
             order = Order.from_details(details, self.context.public)
+            self._check_offered(order)
         except ValueError as error:
             return [gr.skip()] * fields + [note(_sentence(str(error)))]
         unnamed = " and ".join(name for name in NAMES if name not in details)
         but = f" but for its {unnamed}, which it does not name" if unnamed else ""
         return [*order.form(), f'<p class="report" role="status">The form is as it was for that picture{but}: press Draw.</p>']
+
+    def _check_offered(self, order: Order) -> None:
+        """Raises ValueError for a pipeline or model that a public page has not among its choices."""
+        offered = {name for _, name in self.studio.names()} | set(self.context.models)
+        missing = [name for name in (order.pipeline, order.model) if self.context.public and name not in offered]
+        if missing:
+            raise ValueError(f"The picture was drawn with {' and '.join(missing)}, which this page does not offer.")
 
     def example(self, long: bool) -> str:
         """A prompt: a sentence, or a caption that says something beyond the 77th token."""

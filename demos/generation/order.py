@@ -19,6 +19,7 @@ ARMS = {
 }
 LONGEST_PROMPT = 60_000
 MOST_PICTURES, MOST_STEPS, MOST_PUBLIC_STEPS = 4, 100, 30
+MOST_GUIDANCE, MOST_SKIPPED = 20, 3
 LARGEST_SEED = 2**32 - 1
 #: The fields that name what is loaded.
 NAMES = ("pipeline", "model")
@@ -55,10 +56,10 @@ class Order:
                 "arms": tuple(arm for arm in ARMS if arm in (given["arms"] or ())),
                 "seed": _whole(given["seed"], "seed", 0, LARGEST_SEED),
                 "share": _number(given["share"], "Long-CLIP's share", 0, 1),
-                "guidance": _number(given["guidance"], "guidance", 1, 50),
+                "guidance": _number(given["guidance"], "guidance", 1, MOST_GUIDANCE),
                 "count": _whole(given["count"], "number of pictures", 1, MOST_PICTURES),
-                "steps": _whole(given["steps"], "number of steps", 1, MOST_PUBLIC_STEPS if public else MOST_STEPS),
-                "clip_skip": _whole(given["clip_skip"], "clip skip", 0, 12),
+                "steps": _whole(given["steps"], "number of steps", 1, most_steps(public)),
+                "clip_skip": _whole(given["clip_skip"], "clip skip", 0, MOST_SKIPPED),
             }
         )
         if not order.arms:
@@ -97,6 +98,11 @@ class Order:
         return cls.from_form(public, *values.values())
 
 
+def most_steps(public: bool) -> int:
+    """Steps that may be asked for."""
+    return MOST_PUBLIC_STEPS if public else MOST_STEPS
+
+
 def _is_passed_on(name: str) -> bool:
     return is_shared(name) or any(name == spec.name for spec in SPECS)
 
@@ -111,7 +117,7 @@ def _whole(value: Any, name: str, least: int, most: int) -> int:
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"The {name} is {value!r}; wanted a whole number from {least} to {most}.") from None
+        raise ValueError(f"The {name} is {repr(value)[:40]}; wanted a whole number from {least} to {most}.") from None
     if not least <= number <= most:
         raise ValueError(f"The {name} is {number}; wanted one from {least} to {most}.")
     return number

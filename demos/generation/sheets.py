@@ -30,6 +30,8 @@ def _arm(sketch: Sketch) -> str:
         if not sketch.finished:
             share = 100 * sketch.step / sketch.steps
             parts.append(f'<div class="meter busy"><i style="width:{share:.0f}%"></i></div>')
+        if sketch.unjudged:
+            parts.append(note(sketch.unjudged))
         if sketch.findings:
             parts.append(_findings(sketch))
         if sketch.words:
@@ -63,8 +65,9 @@ def _findings(sketch: Sketch) -> str:
         rows = "".join(
             f"<li><span>{visible(_shorten(finding.text))}</span><b>{finding.score:.3f}</b></li>" for finding in sketch.findings
         )
+        who = f"{visible(sketch.judged_by)}{_and_count(sketch)}"
         return (
-            f'<details class="judged" open><summary>Sentence by sentence, says {visible(sketch.judged_by)}</summary>'
+            f'<details class="judged" open><summary>Sentence by sentence, says {who}</summary>'
             f'<ul class="cosines">{rows}</ul></details>'
         )
     found, named = count_found(sketch.findings)
@@ -73,7 +76,7 @@ def _findings(sketch: Sketch) -> str:
     chips = "".join(_chip(finding) for finding in sketch.findings)
     return (
         f'<div class="judged"><p><b>{found} of {named}</b> things found{beyond}</p><ul class="found">{chips}</ul>'
-        f'<p class="hint">says {visible(sketch.judged_by)}, which never saw an encoder{_and_count(sketch)}</p></div>'
+        f'<p class="hint">says {visible(sketch.judged_by)}, which never saw a text encoder{_and_count(sketch)}</p></div>'
     )
 
 

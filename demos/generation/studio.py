@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DETECTOR, NOBODY = "detector", ""
+# Sentences of a prompt that a model judges by.
+MOST_SENTENCES = 64
 # Swapped pipelines kept: each holds a text encoder of its own.
 KEEP_SWAPS = 4
 # Sides of the word maps that are shown; finer ones are averaged.
@@ -73,6 +75,7 @@ class Sketch:
     words: tuple[Word, ...] = ()
     findings: tuple[Finding, ...] = ()
     judged_by: str = ""
+    unjudged: str = ""
     problem: str = ""
 
     @property
@@ -95,24 +98,31 @@ class Studio:
         """(label, name) of the pipelines that can be chosen; on a public page those that can be drawn with in a minute."""
         specs = [spec for spec in SPECS if spec.repository is None or not self.context.public or self.context.device != "cpu"]
         return [
-            (f"{spec.name} · {spec.size} px" + (" · needs download" if spec.repository else ""), spec.name) for spec in specs
+            (f"{spec.name} · {spec.size} px" + (f" · needs download · {spec.licence}" if spec.repository else ""), spec.name)
+            for spec in specs
         ]
 
     def preparing(self, order: Order, judge: str) -> Iterator[tuple[str, int, int]]:
         """Loads what an order needs: yields (name, bytes that have arrived, all). Raises Unavailable."""
         if judge in _readers(order):
             raise Unavailable(f"{judge} reads the prompt for this drawing: choose another judge, one that does not.")
+        if judge == DETECTOR and draws_other_things(order.pipeline):
+            raise Unavailable("The detector knows the picture book alone: choose a model to judge this pipeline, or nobody.")
         if order.pipeline not in {name for _, name in self.names()} and self.context.public:
             raise Unavailable(f"{order.pipeline or 'A pipeline without a name'} is not among the pipelines of this page.")
+        self._forget_swaps(order)
         for done, total in self.context.loading_pipeline(order.pipeline):
             yield order.pipeline, done, total
         self.context.pipeline(order.pipeline)
         if set(order.arms) - {CUT, CHUNKS}:
             for done, total in self.context.loading(order.model):
                 yield order.model, done, total
-        if judge and judge != DETECTOR:
+        if judge == DETECTOR:
+            self.context.detector()
+        elif judge:
             for done, total in self.context.loading(judge):
                 yield judge, done, total
+            self.context.encoder(judge)
 
     def draw(self, order: Order, judge: str) -> Iterator[list[Sketch]]:
         """Each arm in turn, step by step; what is yielded is all of them so far. Closing it ends the drawing."""
@@ -156,8 +166,12 @@ class Studio:
         sketch = replace(sketch, step=order.steps, pictures=tuple(files), seconds_left=0.0)
         sketch = replace(sketch, words=place_words(prompt, maps.result().numpy()))
         yield sketch
-        findings, judged_by = self._judge(order.prompt, shown[0], judge)
-        yield replace(sketch, findings=findings, judged_by=judged_by)
+        try:
+            findings, judged_by = self._judge(order.prompt, shown[0], judge)
+        except Exception as error:  # what was drawn stays
+            yield replace(sketch, unjudged=f"The judge could not look at it: {_explain(error)}")
+        else:
+            yield replace(sketch, findings=findings, judged_by=judged_by)
 
     def _read(self, order: Order, arm: str, pipeline: DiffusionPipeline) -> Prompt:
         from longclip.generation.prompts import embed, embed_in_chunks, mix
@@ -181,11 +195,14 @@ class Studio:
             swapped = swap(pipeline, encoder)
             self._swaps[key] = (pipeline, swapped)
         self._swaps.move_to_end(key)
-        # A swap holds its pipeline: those of pipelines that are no longer used go with them.
+        self._forget_swaps(order)
+        return swapped
+
+    def _forget_swaps(self, order: Order) -> None:
+        """A swap holds its pipeline: those of pipelines that are no longer used go with them."""
         used = [other for other in self._swaps if other[0] in (EMBEDDED, order.pipeline)]
         for other in self._swaps.keys() - used[-KEEP_SWAPS:]:
             del self._swaps[other]
-        return swapped
 
     def _revisions(self, order: Order) -> dict[str, str]:
         found = {order.pipeline: revision_of(self.context.pipeline(order.pipeline))}
@@ -214,9 +231,16 @@ class Studio:
         from longclip.generation.agreement import measure_agreement
 
         encoder = self.context.encoder(judge)
-        scores, spans = measure_agreement(encoder, [picture], prompt)
+        scores, spans = measure_agreement(encoder, [picture], prompt, MOST_SENTENCES)
         findings = [Finding(prompt[a:b], a, float(score)) for score, (a, b) in zip(scores[0], spans, strict=True)]
         return tuple(findings), encoder.spec.title
+
+
+def draws_other_things(pipeline: str) -> bool:
+    """Whether a pipeline draws what the detector does not know: any but the embedded one and those trained as it was."""
+    if any(spec.repository for spec in SPECS if spec.name == pipeline) or pipeline.startswith("hf-hub:"):
+        return True
+    return bool(pipeline) and Path(pipeline).is_dir() and not (Path(pipeline) / DETECTOR).is_dir()
 
 
 def revision_of(pipeline: DiffusionPipeline) -> str:

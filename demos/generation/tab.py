@@ -9,7 +9,7 @@ import gradio as gr
 from demos.context import Context
 from demos.doors import Doors
 from demos.generation.drawings import Drawings
-from demos.generation.order import ARMS, MOST_PICTURES, MOST_PUBLIC_STEPS, MOST_STEPS, Order
+from demos.generation.order import ARMS, MOST_GUIDANCE, MOST_PICTURES, MOST_SKIPPED, Order, most_steps
 from demos.generation.studio import DETECTOR, NOBODY
 from demos.pickers import model_picker
 from demos.pieces import model_label
@@ -108,17 +108,17 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                 count = gr.Slider(1, MOST_PICTURES, fresh.count, step=1, label="Pictures an arm, one a seed")
                 steps = gr.Slider(
                     1,
-                    MOST_PUBLIC_STEPS if context.public else MOST_STEPS,
+                    most_steps(context.public),
                     fresh.steps,
                     step=1,
                     label="Steps",
                     elem_id="drawing-steps",
                 )
-                guidance = gr.Slider(1, 20, fresh.guidance, step=0.5, label="Guidance")
+                guidance = gr.Slider(1, MOST_GUIDANCE, fresh.guidance, step=0.5, label="Guidance")
             with gr.Row():
                 negative = gr.Textbox(label="Negative prompt", placeholder="what should not be drawn")
                 share = gr.Slider(0, 1, fresh.share, step=0.05, label="Long-CLIP's share of the mix")
-                clip_skip = gr.Slider(0, 3, fresh.clip_skip, step=1, label="Clip skip")
+                clip_skip = gr.Slider(0, MOST_SKIPPED, fresh.clip_skip, step=1, label="Clip skip")
             file = gr.File(label="A picture downloaded from here: restores this form", height=110, elem_id="restore")
         status = gr.HTML(elem_id="drawing-status")
         board = gr.HTML(elem_id="board", js_on_load=WORDS)
@@ -140,7 +140,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     queued = private | {"show_progress": "minimal", "show_progress_on": status}  # who waits is told of the queue
     run = gr.on(begin, drawings.draw, [judge, *form], shown, concurrency_id="draw", concurrency_limit=1, **queued)
     run.then(drawings.choices, sketches, [left, right, slider], **private)
-    pipeline.input(drawings.judges, [pipeline, judge], judge, **private)
+    pipeline.input(drawings.suit, [pipeline, judge], [judge, model, steps, guidance], **private)
     stop.click(drawings.stop, None, None, queue=False, **private)
     gr.on([left.input, right.input], drawings.compare, [sketches, left, right], slider, **private)
     short.click(lambda: drawings.example(long=False), None, prompt, **private)

@@ -39,7 +39,7 @@ class DiffusionRecipe:
     things: float = option(5.0, "weight in the U-Net's loss of places that show a thing; all others weigh 1")
     grounding: float = option(0.1, "weight of the loss that wants such places to attend to the words about that thing")
     unsaid: float = option(0.1, "share of captions that are left out, for guidance without a prompt")
-    summary_drop: float = option(0.5, "share of long captions that begin with a detail in place of the summary")
+    summary_drop: float = option(0.5, "share of long captions without the summary")
     short: float = option(0.2, "share of captions of web-like length")
     average: float = option(0.999, "decay of the running average of the U-Net's weights, which is what ships")
 

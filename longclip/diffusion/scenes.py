@@ -74,11 +74,12 @@ class Captions(Dataset):
         return rows, texts, self.tokenizer.filled(texts), torch.tensor(told)
 
     def _caption(self, page: Page, rng: Random) -> Caption:
+        """With its sentences in random order: where the subject mostly comes first, what comes first is drawn as subject."""
         recipe = self.recipe
         if rng.random() < recipe.unsaid:
             return realise((), page.scene)
         plan = web_plan(page, rng, 0.5) if rng.random() < recipe.short else long_plan(page, rng, recipe.summary_drop)
-        return realise(plan, page.scene)
+        return realise(tuple(rng.sample(plan, len(plan))), page.scene)
 
     def _told(self, page: Page, caption: Caption) -> list[int]:
         told = [NO_KIND] * self.tokenizer.context_length

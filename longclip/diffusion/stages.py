@@ -144,7 +144,8 @@ def _train_unet(
 
     plan = shop.plan(recipe, "unet", recipe.steps, recipe.learning_rate, recipe.average)
     rest = [entry.name for entry in fields(recipe) if not entry.name.startswith("detector")]
-    fit(plan, unet, captions, losses, shop.workers, _key(recipe, *rest))
+    # Not only by its name: a U-Net trained on with another encoder of the name would read neither.
+    fit(plan, unet, captions, losses, shop.workers, _key(recipe, *rest) + encoder.fingerprint)
 
 
 @torch.no_grad()

@@ -11,13 +11,16 @@ from ..encoder import Encoder
 from ..sentences import split_sentences
 
 
-def measure_agreement(encoder: Encoder, pictures: Sequence[Image], text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """Cosines [pictures, sentences] of each picture with each sentence of a text, and the sentences' character spans.
+def measure_agreement(
+    encoder: Encoder, pictures: Sequence[Image], text: str, most: int | None = None
+) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Cosines [pictures, sentences] of each picture with each sentence of a text (`most` of them at most, the first), and the
+    sentences' character spans.
 
     By sentence, so that a model of 77 tokens can judge what was drawn for a text of any length. Raises ValueError for a
     text without words.
     """
-    spans = split_sentences(text)
+    spans = split_sentences(text)[:most]
     if not spans:
         raise ValueError("there is no sentence to judge by: wanted a prompt of at least a word")
     sentences = encoder.encode_text([text[start:end] for start, end in spans])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,10 +95,13 @@ def swap(pipeline: DiffusionPipeline, encoder: Encoder) -> DiffusionPipeline:
         second_tokenizer = copy.deepcopy(pipeline.tokenizer_2)
         second_tokenizer.model_max_length = stretched.config.max_position_embeddings
         parts |= {"text_encoder_2": stretched, "tokenizer_2": second_tokenizer}
-    # Left to itself, from_pipe would cast the parts that both share to 32 bits.
-    swapped = type(pipeline).from_pipe(
-        pipeline, scheduler=copy.deepcopy(pipeline.scheduler), torch_dtype=pipeline.dtype, **parts
-    )
+    parts["scheduler"] = copy.deepcopy(pipeline.scheduler)
+    # Not by from_pipe: it casts all parts, those that both share too, to one precision.
+    taken = inspect.signature(type(pipeline).__init__).parameters
+    asked = {name: value for name, value in pipeline.config.items() if name in taken and name not in pipeline.components}
+    swapped = type(pipeline)(**pipeline.components | parts, **asked)
+    if "_name_or_path" in pipeline.config:
+        swapped.register_to_config(_name_or_path=pipeline.config["_name_or_path"])
     swapped.set_progress_bar_config(disable=True)
     return swapped
 

@@ -170,7 +170,9 @@ def _places(from_columns: Sequence[int], from_length: int, columns: Sequence[int
     count = len(columns)
     places = torch.zeros(length, dtype=torch.long)
     places[1 : count + 1] = torch.tensor(from_columns[:count], dtype=torch.long)
-    first_behind = from_columns[count - 1] + 1 if count else 1
+    # Behind the last token of its chunk, which where the whole prompt was cut is not the last of the chunk.
+    chunk = from_columns[count - 1] // TRAINED_LENGTH if count else 0
+    first_behind = max((column for column in from_columns if column // TRAINED_LENGTH == chunk), default=0) + 1
     places[count + 1 :] = torch.arange(first_behind, first_behind + length - count - 1).clamp(max=from_length - 1)
     return places
 

@@ -17,6 +17,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from ..encoder import load
 from ..images import Preprocessing
 from ..model import LongCLIP, build_model, with_positions
+from ..objectives.word_naming import word_codes
 from ..picturebook.words import all_texts, training_texts
 from ..positions import interpolate_positions, stretch_positions
 from ..tokens import Tokenizer
@@ -51,11 +52,12 @@ class Run:
         self.device = self.accelerator.device
         self.step, self.seconds, self.rate = 0, 0.0, 0.0
         self.reading: Tensor | None = None  # how token states are compared, see `step.read_evenly`
+        self.codes = word_codes(*model.token_embedding.weight.shape).to(self.device) if recipe.word_naming else None
         freeze(model, recipe)
         self.model = model
         self.reference = reference.eval().requires_grad_(False).to(self.device) if reference is not None else None
         torch.manual_seed(recipe.seed)  # whatever loading or building the model has drawn
-        towers = Towers(model, names_words=recipe.word_naming > 0)
+        towers = Towers(model)
         trained = [(name, weights) for name, weights in towers.named_parameters() if weights.requires_grad]
         # Norms, biases, tables of positions and the temperature are not pulled towards zero.
         decayed = [weights for name, weights in trained if weights.ndim >= 2 and "positional" not in name]

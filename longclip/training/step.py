@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..objectives.token_states import even_reading, token_state_loss
+from ..objectives.word_naming import word_naming_loss
 from .batches import Batch
 from .losses import Features, watch, weigh_losses
 from .towers import SHORT_CONTEXT
@@ -58,15 +59,15 @@ def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tenso
     """Features of the rows by name, with the scale; and, with `states`, the weighted losses of token states by name."""
     recipe = run.recipe
     texts = {name: getattr(batch, name) for name in _TEXTS if getattr(batch, name)}
-    read = words = None
+    read = None
     # A pipeline reads short prompts too, and all the pads behind them.
-    states_of = [name for name in ("long", "short") if name in texts and (name == "long" or run.reference is not None)]
-    if run.reference is not None or recipe.word_naming:
+    states_of = [name for name in ("long", "short") if name in texts and run.reference is not None]
+    if states_of:
         texts_read = [text for name in states_of for text in texts.pop(name)]
         read = run.tokenizer.filled(texts_read, min(SHORT_CONTEXT, run.tokenizer.context_length)).to(run.device)
-        words = _words(run, read) if recipe.word_naming and states else None
     ids = run.tokenizer.batch([text for part in texts.values() for text in part]).to(run.device) if texts else None
-    made = run.towers(run.pixels(batch.images), ids, read, words)
+    named = _repeated(run, batch.long) if recipe.word_naming and states and read is None else None
+    made = run.towers(run.pixels(batch.images), ids, read, named)
     features = {"image": made["image"], "scale": made["scale"]}
     if read is not None:
         features |= dict(zip(states_of, made["read"].split(len(batch)), strict=True))
@@ -79,8 +80,9 @@ def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tenso
         losses["token states"] = recipe.token_states * token_state_loss(
             made["states"], before, _counted(run, read), run.reading
         )
-    if words is not None:
-        losses["naming"] = recipe.word_naming * made["naming"].mean()
+    if states and recipe.word_naming:
+        seen, where = (made["named"], named) if read is None else (made["states"], read)
+        losses["naming"] = recipe.word_naming * word_naming_loss(seen, where, _words(run, where), run.codes)
     return features, losses
 
 
@@ -97,6 +99,13 @@ def _counted(run: Run, ids: Tensor) -> Tensor:
     """Which positions [n, L] a pipeline reads: those of the text, its end, and of the pads behind it those that fill 77."""
     ended = (ids == run.tokenizer.end_id).cumsum(1)
     return (ended <= 1) | (torch.arange(ids.shape[1], device=ids.device) < SHORT_CONTEXT)
+
+
+def _repeated(run: Run, captions: list[str]) -> Tensor:
+    """Ids [n, L] of captions, short ones said again and again up to position 77: words are named wherever a pipeline reads."""
+    counts = (len(run.tokenizer(caption).ids) - 2 for caption in captions)
+    texts = [" ".join([caption] * -(-SHORT_CONTEXT // max(1, count))) for caption, count in zip(captions, counts, strict=True)]
+    return run.tokenizer.batch(texts).to(run.device)
 
 
 def _words(run: Run, ids: Tensor) -> Tensor:

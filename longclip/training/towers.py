@@ -8,32 +8,29 @@ import torch
 from torch import Tensor, nn
 
 from ..model import LongCLIP
-from ..objectives.word_naming import build_namer, word_naming_losses
 from .recipe import Recipe
 
 SHORT_CONTEXT = 77
 
 
 class Towers(nn.Module):
-    """Pixels and token ids to features, the logit scale, and what is asked of token states, by name."""
+    """Pixels and token ids to features, the logit scale, and token states, by name."""
 
-    def __init__(self, model: LongCLIP, names_words: bool = False) -> None:
+    def __init__(self, model: LongCLIP) -> None:
         super().__init__()
         self.model = model
-        vocabulary, width = model.token_embedding.weight.shape
-        self.namer = build_namer(width, vocabulary) if names_words else None
 
     def forward(
         self,
         pixels: Tensor | None = None,
         ids: Tensor | None = None,
         read: Tensor | None = None,
-        words: Tensor | None = None,
+        named: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """pixels [n, 3, height, width], ids [m, L] -> image [n, dim], text [m, dim], of unit length; scale [].
 
-        read: ids [k, M] of texts whose states are wanted too -> read [k, dim], states [k, M, width]; with which of them are
-        words, bool [k, M], naming [k], the losses.
+        read: ids [k, M] of texts whose states are wanted too -> read [k, dim], states [k, M, width]. named: ids [j, N] of texts
+        whose states alone are wanted -> named [j, N, width].
         """
         made = {"scale": self.model.logit_scale.exp()}
         if pixels is not None:
@@ -41,11 +38,14 @@ class Towers(nn.Module):
         if ids is not None:
             made["text"] = self.model.encode_text(ids, normalize=True)
         if read is not None:
-            seen = self.model.forward_intermediates(text=read, text_indices=1, normalize_intermediates=True)
-            made |= {"read": seen["text_features"], "states": seen["text_intermediates"][-1]}
-            if words is not None:
-                made["naming"] = word_naming_losses(self.namer, made["states"], read, words)
+            made["read"], made["states"] = self._states(read)
+        if named is not None:
+            _, made["named"] = self._states(named)
         return made
+
+    def _states(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.model.forward_intermediates(text=ids, text_indices=1, normalize_intermediates=True)
+        return seen["text_features"], seen["text_intermediates"][-1]
 
 
 def freeze(model: LongCLIP, recipe: Recipe) -> None:
