@@ -115,7 +115,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         with gr.Row(elem_classes="switches"):
             what = _switch("Plot", [(title, name) for name, title in PLOTS.items()], "reading-what")
             by = _switch("Kept", [(name.title(), name) for name in NOUNS], "reading-by")
-            over = _switch("Of", [("This caption", CAPTION), ("Average of the picture book", GALLERY)], "reading-over")
+            over = _switch("Of", [("This caption", CAPTION), ("Average of scenes", GALLERY)], "reading-over")
         about, curve_status = (
             gr.HTML(f'<p class="hint">Drawn as soon as a caption is explained: {PLOTS[SCORE]}.</p>'),
             gr.HTML(),

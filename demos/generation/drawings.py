@@ -145,11 +145,11 @@ class Drawings:
 
 
 def _status(sketches: list[Sketch], passed: float) -> str:
-    steps = sum(sketch.step for sketch in sketches)
-    current = next((sketch for sketch in reversed(sketches) if sketch.steps), None)
+    steps = sum(sketch.step for sketch in sketches if not sketch.problem)
+    current = next((sketch for sketch in reversed(sketches) if sketch.steps and not sketch.problem), None)
     if current is None:
         return progress("Reading the prompt", 0.0)
-    total = current.steps * len(sketches)
+    total = current.steps * sum(not sketch.problem for sketch in sketches)
     left = passed * (total - steps) / steps if steps > 2 else None
     return progress(f"{current.title}, step {current.step} of {current.steps}", steps / total, left)
 

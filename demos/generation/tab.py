@@ -24,7 +24,7 @@ HEADING = (
 )
 SMALL = " The pipeline that ships draws 64 × 64 pixels of the picture book; its words are the picture book's."
 WORDS_HINT = (
-    '<p class="hint">Click a word to see which part of each picture it drew: the U-Net\'s cross-attention, averaged over '
+    '<p class="hint">Click a word to see which part of each arm's first picture it drew: the U-Net\'s cross-attention, averaged over '
     "steps, layers and heads. The rest goes dark. Click it again to let go.</p>"
 )
 COMPARE = "<h2>One over the other</h2><p>Drag the line.</p>"
