@@ -24,8 +24,8 @@ HEADING = (
 )
 SMALL = " The pipeline that ships draws 64 × 64 pixels of the picture book; its words are the picture book's."
 WORDS_HINT = (
-    '<p class="hint">Click a word to see which part of each arm's first picture it drew: the U-Net\'s cross-attention, averaged over '
-    "steps, layers and heads. The rest goes dark. Click it again to let go.</p>"
+    '<p class="hint">Click a word to see which part of the first picture of each arm it drew: the U-Net\'s cross-attention, '
+    "averaged over steps, layers and heads. The rest goes dark. Click it again to let go.</p>"
 )
 COMPARE = "<h2>One over the other</h2><p>Drag the line.</p>"
 # A word shows where it drew in every arm that reads it: what it did not draw is darkened.
