@@ -23,7 +23,7 @@ from demos.turns import Turns
 from longclip.generation.specs import SPECS
 
 # Seconds between two looks at what is drawn.
-LOOK = 0.15
+LOOK = 0.25
 SHORT_EXAMPLE, LONG_EXAMPLE = 3, 34
 STOPPED = note("Stopped. Draw again when you like.")
 

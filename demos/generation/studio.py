@@ -150,7 +150,7 @@ class Studio:
         sketch = replace(sketch, clip_end=own.unseen_start)
         side = pipeline.unet.config.sample_size
         maps = WordMaps(side, side)
-        settings = Settings(order.seeds, order.steps, order.guidance, preview_every=1 if order.pipeline == EMBEDDED else 4)
+        settings = Settings(order.seeds, order.steps, order.guidance, preview_every=3 if order.pipeline == EMBEDDED else 4)
         for step in draw(pipeline, prompt, settings, maps):
             shown = step.pictures
             if step.finished:
