@@ -98,7 +98,6 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             gr.HTML(KEY)
             as_csv = gr.Button("Results as CSV", elem_id="evaluation-csv", elem_classes="quiet-button", size="sm")
             as_json = gr.Button("Results as JSON", elem_id="evaluation-json", elem_classes="quiet-button", size="sm")
-        # Outside of what is shown later: with its row, it would be shown too.
     with gr.Column(elem_classes=["sheet"], elem_id="evaluation-plots", visible=False) as plots:
         gr.HTML(PLOTS_HEADING)
         with gr.Row(elem_classes="switches"):
