@@ -20,7 +20,7 @@ from demos.stored import PREFIX as STORED
 from demos.stored import StoredGalleries
 from demos.trained import PREFIX, TrainedModels
 from longclip.gallery import Gallery, GalleryError
-from longclip.generation.specs import EMBEDDED
+from longclip.generation.specs import EMBEDDED, SIGLIP
 from longclip.hub import HubError
 from longclip.images import ImageError
 from longclip.registry import ModelSpec, assets, available, resolve
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from longclip.diffusion.detector import Detector
     from longclip.encoder import Encoder
     from longclip.generation.pipelines import DiffusionPipeline
+    from longclip.generation.siglip import SigLIP
     from longclip.tokens import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -146,6 +147,17 @@ class Context:
         """The judge of what the embedded pipeline draws. Raises Unavailable where it is not there."""
         return self._result(("detector", EMBEDDED), lambda note: _read_detector())
 
+    def loading_judge(self, name: str) -> Iterator[tuple[int, int]]:
+        """Loads a model that judges what was drawn: yields (bytes that have arrived, all) while it comes from the hub."""
+        if name != SIGLIP:
+            yield from self.loading(name)
+        else:
+            yield from self._jobs.follow(("judge", name), lambda note: self._load_siglip(note))
+
+    def judge(self, name: str) -> Encoder | SigLIP:
+        """A model that judges what was drawn. Raises Unavailable where it cannot be loaded."""
+        return self.encoder(name) if name != SIGLIP else self._result(("judge", name), lambda note: self._load_siglip(note))
+
     def gallery(self, key: str) -> Gallery:
         """A gallery by key: `PICTURE_BOOK`, one that was kept, or one on disk. Raises Unavailable for one that is gone."""
         if key.startswith(STORED):
@@ -245,6 +257,11 @@ class Context:
 
         dtype = "fp32" if self.device == "cpu" else "fp16"
         return load_pipeline(name, self.device, dtype, progress=lambda arrived, total, _: note(arrived, total))
+
+    def _load_siglip(self, note: Note) -> SigLIP:
+        from longclip.generation.siglip import load_siglip
+
+        return load_siglip(SIGLIP, self.device, lambda arrived, total, _: note(arrived, total))
 
     def _embed(self, what: str, key: str, name: str, note: Note) -> np.ndarray:
         gallery, encoder = self.gallery(key), self.encoder(name)

@@ -12,7 +12,6 @@ import torch
 from small_runs import fine_tuning, gradients
 
 from longclip.encoder import load
-from longclip.model import stretch_model
 from longclip.objectives.word_naming import NAMED
 from longclip.training.batches import Share
 from longclip.training.run import Run, start
@@ -20,6 +19,8 @@ from longclip.training.scenes import SceneBatches
 from longclip.training.step import add_gradient, encode, read_evenly
 
 ROOT = Path(__file__).resolve().parents[1]
+# Of sums in single precision taken in another order: a row that weighs too much or too little is a thousand times that.
+ROUNDING = 3e-5
 EVERYTHING = {"hard_negatives": 0.5, "positive_pairs": 0.1, "distillation": 0.5, "token_states": 2.0, "components": 8}
 NAMING = {"word_naming": 0.3, "objective": "contrastive"}
 
@@ -41,7 +42,7 @@ def test_chunks_give_the_whole_batchs_gradient(changes, tmp_path, tiny_clip):
     recipe = fine_tuning(tiny_clip, **changes)
     whole, losses = first_gradient(recipe, tmp_path)
     parts, same = first_gradient(replace(recipe, chunk=12), tmp_path)
-    assert differ(whole, parts) < 1e-5
+    assert differ(whole, parts) < ROUNDING
     assert losses == pytest.approx(same, abs=1e-5)
 
 
@@ -137,7 +138,7 @@ def test_two_processes_give_the_gradient_of_one(chunk, tmp_path, tiny_clip):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=_on_cpu(), timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     shared = torch.load(tmp_path / "shared.pt", weights_only=True)
-    assert differ(whole, shared["gradients"]) < 1e-5
+    assert differ(whole, shared["gradients"]) < ROUNDING
     for name in losses.keys() - {"token states"}:  # each process knows that one of its own rows
         assert shared["values"][name] == pytest.approx(losses[name], abs=1e-5)
 
@@ -148,32 +149,32 @@ def _on_cpu() -> dict[str, str]:
     return os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 
 
-def test_token_states_are_kept_near_those_of_the_base_stretched(tmp_path, tiny_clip):
+def test_token_states_are_kept_near_those_of_the_base_where_it_has_positions(tmp_path, tiny_clip):
     recipe = fine_tuning(tiny_clip, token_states=2.0)
     run, batch = start(recipe, tmp_path), SceneBatches(recipe, 32)[0]
-    assert add_gradient(run, batch)["token states"] == 0, "at the start they are the same"
-    with torch.no_grad():
-        run.model.positional_embedding[100:] += 0.1
-    values = add_gradient(run, batch)
-    reference = stretch_model(load(tiny_clip).model)
+    reference = load(tiny_clip).model
     rows = run.tokenizer.ids([*batch.long, *batch.short])
-    width = max(map(len, rows))
-    ids = torch.tensor([row + [run.tokenizer.end_id] * (width - len(row)) for row in rows])
-    assert 100 < width < 248 and min(map(len, rows)) < width
+    ids = torch.tensor([(row + [run.tokenizer.end_id] * 77)[:77] for row in rows])
+    assert max(map(len, rows)) > 77 > min(map(len, rows))
+
+    def distance(reading):
+        with torch.no_grad():
+            return ((run.model.text_states(ids) - reference.text_states(ids)) @ reading).square().mean().item()
+
+    assert add_gradient(run, batch)["token states"] == pytest.approx(2 * distance(torch.eye(64)), rel=1e-4)
     with torch.no_grad():
-        distances = (run.model.text_states(ids) - reference.text_states(ids)).square().mean(2)
-    distance = sum(d[: max(77, len(row))].mean().item() for d, row in zip(distances, rows, strict=True)) / len(rows)
-    assert values["token states"] == pytest.approx(2 * distance, rel=1e-4)
+        run.model.positional_embedding[:77] = reference.positional_embedding
+        run.model.positional_embedding[77:] += 0.1
+    beyond = add_gradient(run, batch)["token states"]
+    assert beyond == pytest.approx(0, abs=1e-9), "where the base has no position, nothing is compared"
+    with torch.no_grad():
+        run.model.positional_embedding[40:] += 0.1
     # As a pipeline reads them: what varies little counts as much.
     read_evenly(run, batch)
     with torch.no_grad():
-        long = reference.text_states(ids[: len(batch)])
-        read = torch.cat([states[: max(77, len(row))] for states, row in zip(long, rows, strict=False)])
-        spread = torch.cov((read @ run.reading).T)
-        evenly = ((run.model.text_states(ids) - reference.text_states(ids)) @ run.reading).square().mean(2)
+        spread = torch.cov((reference.text_states(ids[: len(batch)]).flatten(0, 1) @ run.reading).T)
     assert torch.linalg.eigvalsh(spread).max() < 1.01
-    distance = sum(d[: max(77, len(row))].mean().item() for d, row in zip(evenly, rows, strict=True)) / len(rows)
-    assert add_gradient(run, batch)["token states"] == pytest.approx(2 * distance, rel=1e-4)
+    assert add_gradient(run, batch)["token states"] == pytest.approx(2 * distance(run.reading), rel=1e-4)
 
 
 @pytest.mark.parametrize("changes", [{"captions": "web"}, {"token_states": 1.0}], ids=str)
@@ -198,5 +199,5 @@ def test_words_are_named_at_all_positions_that_a_pipeline_reads(changes, tmp_pat
 
 
 def test_states_of_a_model_with_other_tokens_are_refused(tmp_path, tiny_clip):
-    with pytest.raises(ValueError, match=r"states_of picturebook-clip has \[1310, 128\] as token_embedding.weight"):
+    with pytest.raises(ValueError, match=r"states_of picturebook-clip has \[1310, 128\] as token embeddings"):
         start(fine_tuning(tiny_clip, token_states=2.0, states_of="picturebook-clip"), tmp_path)

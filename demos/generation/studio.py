@@ -15,7 +15,7 @@ import numpy as np
 
 from demos.context import SPOKEN, Context, Unavailable
 from demos.generation.order import ARMS, CHUNKS, CUT, LONG, Order
-from longclip.generation.specs import EMBEDDED, SPECS
+from longclip.generation.specs import EMBEDDED, SIGLIP, SPECS
 from longclip.rebuild import MANIFEST
 from longclip.registry import assets
 
@@ -120,9 +120,9 @@ class Studio:
         if judge == DETECTOR:
             self.context.detector()
         elif judge:
-            for done, total in self.context.loading(judge):
+            for done, total in self.context.loading_judge(judge):
                 yield judge, done, total
-            self.context.encoder(judge)
+            self.context.judge(judge)
 
     def draw(self, order: Order, judge: str) -> Iterator[list[Sketch]]:
         """Each arm in turn, step by step; what is yielded is all of them so far. Closing it ends the drawing."""
@@ -230,10 +230,10 @@ class Studio:
             ), "the picture book's detector"
         from longclip.generation.agreement import measure_agreement
 
-        encoder = self.context.encoder(judge)
-        scores, spans = measure_agreement(encoder, [picture], prompt, MOST_SENTENCES)
+        model = self.context.judge(judge)
+        scores, spans = measure_agreement(model, [picture], prompt, MOST_SENTENCES)
         findings = [Finding(prompt[a:b], a, float(score)) for score, (a, b) in zip(scores[0], spans, strict=True)]
-        return tuple(findings), encoder.spec.title
+        return tuple(findings), "SigLIP 2" if judge == SIGLIP else model.spec.title
 
 
 def draws_other_things(pipeline: str) -> bool:

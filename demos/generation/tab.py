@@ -13,7 +13,7 @@ from demos.generation.order import ARMS, MOST_GUIDANCE, MOST_PICTURES, MOST_SKIP
 from demos.generation.studio import DETECTOR, NOBODY
 from demos.pickers import model_picker
 from demos.pieces import model_label
-from longclip.generation.specs import EMBEDDED
+from longclip.generation.specs import EMBEDDED, SIGLIP
 
 NAME, TITLE = "draw", "Text to image"
 
@@ -59,6 +59,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     """Adds the tab's components to the block that is open, and its events to the page."""
     fresh, drawings = Order(), Drawings(context)
     models = [(model_label(spec), spec.name) for spec in context.models.values()]
+    judges = [("The picture book's detector", DETECTOR), ("SigLIP 2 · needs download", SIGLIP), *models, ("Nobody", NOBODY)]
     sketches = gr.State((), time_to_live=3600)
     with gr.Column(elem_id="drawing", elem_classes="sheet"):
         gr.HTML(HEADING.format(small=SMALL))
@@ -97,7 +98,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                 )
                 model = model_picker(context, fresh.model, "Encoder put in its place")
                 judge = gr.Dropdown(
-                    [("The picture book's detector", DETECTOR), *models, ("Nobody", NOBODY)],
+                    judges,
                     value=DETECTOR,
                     label="Judge",
                     info="For real pipelines, a model that did not draw",

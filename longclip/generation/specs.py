@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 EMBEDDED = "picturebook-diffusion"
+#: A judge that reads prompts for no pipeline.
+SIGLIP = "hf-hub:google/siglip2-base-patch16-224"
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class Recipe:
     hard_negatives: float = option(0.0, "weight of captions with one fact changed, as further choices (TripletCLIP)")
     distillation: float = option(0.0, "share that a model's own predictions reach as targets by the end")
     word_naming: float = option(0.0, "weight of token states that name, by fixed codes, their word and those before it")
-    token_states: float = option(0.0, "weight of the distance of token states to another model's, stretched alike")
+    token_states: float = option(0.0, "weight of the distance of token states to another model's, at the positions that it has")
     states_of: str | None = option(None, "whose token states are kept: name, file or folder of a model; none: the base's")
 
     steps: int = option(0, "optimiser steps; 0: as many as `epochs` gives")

@@ -182,13 +182,12 @@ def _stretched(model: LongCLIP, recipe: Recipe) -> LongCLIP:
 
 
 def _reference(recipe: Recipe, model: LongCLIP) -> LongCLIP:
-    """The model whose token states are kept, stretched as the trained one. Raises ValueError where it does not fit that."""
+    """The model whose token states are kept, at the positions that it has. Raises ValueError where it does not fit."""
     source = recipe.states_of or recipe.base
-    reference = _stretched(load(source).model, recipe)
-    for table in ("token_embedding.weight", "positional_embedding"):
-        theirs, ours = (list(each.get_parameter(table).shape) for each in (reference, model))
-        if theirs != ours:
-            raise ValueError(f"states_of {source} has {theirs} as {table}; wanted {ours}, as the model that is trained")
+    reference = load(source).model
+    theirs, ours = (list(each.token_embedding.weight.shape) for each in (reference, model))
+    if theirs != ours:
+        raise ValueError(f"states_of {source} has {theirs} as token embeddings; wanted {ours}, as the model that is trained")
     return reference
 
 

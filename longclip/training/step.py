@@ -75,11 +75,11 @@ def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tenso
         features |= dict(zip(texts, made["text"].split(len(batch)), strict=True))
     losses = {}
     if states and run.reference is not None:
+        known = run.reference.context_length
         with torch.no_grad():
-            before = run.reference.text_states(read)
-        losses["token states"] = recipe.token_states * token_state_loss(
-            made["states"], before, _counted(run, read), run.reading
-        )
+            before = run.reference.text_states(read[:, :known])
+        kept, counted = made["states"][:, :known], _counted(run, read)[:, :known]
+        losses["token states"] = recipe.token_states * token_state_loss(kept, before, counted, run.reading)
     if states and recipe.word_naming:
         seen, where = (made["named"], named) if read is None else (made["states"], read)
         losses["naming"] = recipe.word_naming * word_naming_loss(seen, where, _words(run, where), run.codes)
@@ -92,6 +92,7 @@ def read_evenly(run: Run, batch: Batch) -> None:
     if run.reference is None:
         return
     ids = run.tokenizer.filled(batch.long, min(SHORT_CONTEXT, run.tokenizer.context_length)).to(run.device)
+    ids = ids[:, : run.reference.context_length]
     _, run.reading = even_reading(run.reference.text_states(ids)[_counted(run, ids)].float())
 
 
