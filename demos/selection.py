@@ -36,6 +36,8 @@ class Selection:
     search: str = TO_PICTURES
     own: str | None = None
     upload: str | None = None
+    sent: str = ""
+    """The tab that a hit's button took this to; the next change forgets it."""
 
     @property
     def models(self) -> tuple[str, str]:
@@ -43,7 +45,7 @@ class Selection:
 
     def changed(self, **fields: object) -> Selection:
         """The selection with other values for some fields."""
-        return replace(self, **fields)  # type: ignore[arg-type]
+        return replace(self, **{"sent": ""} | fields)  # type: ignore[arg-type]
 
     def address(self, tab: str, own_caption: str | None = None) -> str:
         """The query part of a link, "?tab=…": what `from_address` reads back.

@@ -229,6 +229,17 @@ def test_a_folder_is_loaded_and_draws_as_before(pipeline, tmp_path):
     assert half.unet.dtype == torch.bfloat16
 
 
+def test_offload_is_diffusers_own_and_wants_a_gpu(pipeline, tmp_path, monkeypatch):
+    pipeline.save_pretrained(tmp_path / "pipeline")
+    with pytest.raises(ValueError, match="wanted a device other than 'cpu'"):
+        load_pipeline(str(tmp_path / "pipeline"), offload=True)
+    asked = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("diffusers.DiffusionPipeline.enable_model_cpu_offload", lambda self, **kwargs: asked.append(kwargs))
+    assert load_pipeline(str(tmp_path / "pipeline"), device="cuda:1", offload=True).device.type == "cpu", "until it is needed"
+    assert asked == [{"device": "cuda:1"}]
+
+
 def test_what_cannot_be_loaded_is_one_sentence(pipeline, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="unknown; there are picturebook-diffusion, stable-diffusion-1.5"):
         load_pipeline("nowhere")

@@ -7,6 +7,7 @@ import io
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CORPUS
+from diffusers import StableDiffusionPipeline
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from small_pipelines import sd_pipeline
@@ -79,14 +81,22 @@ def order(folders):
     return Order(LONG_PROMPT, pipeline=folders[0], model=folders[1], arms=tuple(ARMS), steps=2)
 
 
+def drawn(drawings: Drawings, order: Order, judge: str, visitor: SimpleNamespace | None = None) -> Iterator[list]:
+    """All that is shown, one after the other."""
+    shown = []
+    for shown in drawings.prepare(visitor, judge, *order.form()):
+        yield shown[:-1]
+    yield from drawings.draw(shown[-1])
+
+
 def last(drawings: Drawings, order: Order, judge: str = DETECTOR) -> dict:
     """What is shown in the end, by name."""
     names = ("status", "board", "sketches", "stop", "comparison")
-    return dict(zip(names, list(drawings.draw(None, judge, *order.form()))[-1], strict=True))
+    return dict(zip(names, list(drawn(drawings, order, judge))[-1], strict=True))
 
 
 def test_every_arm_is_drawn_from_the_same_noise(drawings, order, context):
-    shown = list(drawings.draw(None, "", *order.form()))
+    shown = list(drawn(drawings, order, ""))
     sketches = shown[-1][2]
     assert [sketch.arm for sketch in sketches] == [CUT, CHUNKS, LONG, MIX] and all(sketch.finished for sketch in sketches)
     assert shown[0][3]["visible"] and not shown[-1][3]["visible"] and shown[-1][4]["visible"]
@@ -207,7 +217,7 @@ def test_on_a_public_page_only_what_is_listed_is_drawn(order):
 
 
 def test_leaving_ends_the_drawing(drawings, order, context):
-    steps = drawings.draw(None, "", *replace(order, steps=100).form())
+    steps = drawn(drawings, replace(order, steps=100), "")
     for values in steps:
         if "step" in str(values[0]):
             break
@@ -220,7 +230,7 @@ def test_leaving_ends_the_drawing(drawings, order, context):
 
 def test_stopping_ends_the_drawing_within_a_step_and_keeps_what_is_there(drawings, order):
     visitor, other = SimpleNamespace(session_hash="one"), SimpleNamespace(session_hash="two")
-    steps = drawings.draw(visitor, "", *replace(order, steps=100).form())
+    steps = drawn(drawings, replace(order, steps=100), "", visitor)
     for values in steps:
         if "step" in str(values[0]):
             break
@@ -257,9 +267,10 @@ def test_no_model_judges_what_it_read(drawings, order):
 
 
 def test_the_detector_judges_the_picture_book_alone(drawings, order):
-    assert drawings.suit("stable-diffusion-1.5", DETECTOR) == [NOBODY, "BeichenZhang/LongCLIP-L", 30, 7.5]
+    assert drawings.suit("stable-diffusion-1.5", DETECTOR)[:4] == [NOBODY, "BeichenZhang/LongCLIP-L", 30, 7.5]
+    assert drawings.suit("stable-diffusion-1.5", NOBODY)[4]["info"] == "licence: CreativeML Open RAIL-M"
     assert drawings.suit("stable-diffusion-xl", "siglip")[0] == drawings.suit("picturebook-diffusion", DETECTOR)[0] == gr.skip()
-    assert drawings.suit("hf-hub:a/b", DETECTOR) == [NOBODY, *[gr.skip()] * 3]
+    assert drawings.suit("hf-hub:a/b", DETECTOR)[:4] == [NOBODY, *[gr.skip()] * 3]
     for pipeline in ("stable-diffusion-1.5", "hf-hub:a/b"):
         assert "knows the picture book alone" in last(drawings, replace(order, pipeline=pipeline), DETECTOR)["status"]
 
@@ -352,6 +363,46 @@ def test_examples_and_the_caption_of_the_other_tab(drawings, monkeypatch):
     told = []
     monkeypatch.setattr("gradio.Info", lambda text, **_: told.append(text))
     assert "value" not in drawings.carried(Selection()) and told
+
+
+def test_a_prompt_of_the_visitors_own_gives_way_only_to_a_caption_that_was_sent_here(drawings):
+    example, fresh = drawings.example(long=True), Selection()
+    kite = fresh.changed(caption="a kite")
+    assert drawings.arrive(kite, fresh, example) == drawings.arrive(kite, fresh, "") == ["a kite", kite]
+    assert drawings.arrive(kite, kite, "") == drawings.arrive(fresh, fresh, "") == [gr.skip()] * 2, "nothing new"
+    barn = kite.changed(caption="a barn")
+    assert drawings.arrive(barn, kite, "a kite") == ["a barn", barn], "as it was taken over"
+    assert drawings.arrive(barn, kite, "a kite of mine") == [gr.skip()] * 2
+    sent = kite.changed(caption="a barn", sent="draw")
+    assert drawings.arrive(sent, kite, "a kite of mine") == ["a barn", sent]
+    assert drawings.arrive(sent, sent, "a kite of mine") == [gr.skip()] * 2, "only once"
+    assert (
+        sent.changed(search="captions").sent == "" and drawings.arrive(kite.changed(sent="maps"), fresh, "mine")[0] == gr.skip()
+    )
+
+
+def test_a_picture_that_the_safety_checker_made_black_is_told(drawings, order, monkeypatch):
+    def checked(self, image, device, dtype):
+        return image, [False, True][: len(image)]
+
+    monkeypatch.setattr(StableDiffusionPipeline, "run_safety_checker", checked)
+    found = last(drawings, replace(order, prompt="A red kite.", arms=(CUT,), count=2))
+    assert (
+        found["sketches"][0].blanked == 1 and found["sketches"][0].findings and "made 1 of 2 pictures black" in found["board"]
+    )
+    monkeypatch.setattr(StableDiffusionPipeline, "run_safety_checker", lambda self, image, *_: (image, [True]))
+    found = last(drawings, replace(order, prompt="A red kite.", arms=(CUT,)))
+    assert not found["sketches"][0].findings and "made this picture black: try another seed" in found["board"]
+
+
+def test_a_drawing_that_was_stopped_before_its_turn_is_not_begun(drawings, order, context):
+    visitor, calls = SimpleNamespace(session_hash="third"), []
+    *_, (*_, begun) = drawings.prepare(visitor, "", *order.form())
+    drawings.stop(visitor)
+    with context.pipeline(order.pipeline).unet.register_forward_pre_hook(lambda *_: calls.append(1)):
+        ((status, *_),) = drawings.draw(begun)
+    assert "Stopped" in status and not calls
+    assert list(drawings.draw(None)) == [], "what was wanted could not be prepared"
 
 
 def test_swaps_are_kept_and_let_go_of(context, order, monkeypatch):

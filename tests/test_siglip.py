@@ -71,7 +71,8 @@ def test_pictures_are_squashed_to_its_size(folder):
 def test_it_judges_sentence_by_sentence(folder, context_with, tiny_pipeline):
     drawings = Drawings(context_with(folder))
     order = Order(TEXT, pipeline=tiny_pipeline, arms=(CUT,), steps=1)
-    *_, shown = drawings.draw(None, SIGLIP, *order.form())
+    *_, (*_, begun) = drawings.prepare(None, SIGLIP, *order.form())
+    *_, shown = drawings.draw(begun)
     (sketch,) = shown[2]
     assert [finding.text for finding in sketch.findings] == ["A red kite above a barn.", "A dog sleeps."]
     assert sketch.judged_by == "SigLIP 2" and "says SigLIP 2" in shown[1]

@@ -175,7 +175,12 @@ def _nothing(count: int) -> list[Update]:
     return [gr.skip()] * count
 
 
-def _save(explanation: Explanation, write: Any, name: str) -> str:
+def check_told(explanation: Explanation) -> None:
+    """Raises gr.Error where there is nothing to save."""
     if not explanation.told:
         raise gr.Error("Press Explain first: there is nothing to save yet.", title="No results yet")
+
+
+def _save(explanation: Explanation, write: Any, name: str) -> str:
+    check_told(explanation)
     return save_bytes_to_cache(write(explanation).encode("utf-8", "replace"), name, get_upload_folder())

@@ -85,8 +85,7 @@ class Lengths:
 
     def save_csv(self, drawing: Drawing) -> str:
         """A file with the numbers of the plot."""
-        if not drawing.lines:
-            raise gr.Error("Explain a caption first: there is no plot to save yet.", title="No plot yet")
+        check_drawn(drawing)
         return save_bytes_to_cache(drawing.write_csv().encode("utf-8", "replace"), "longclip-curve.csv", get_upload_folder())
 
     def _piece(self, explanation: Explanation, model: str, what: str, over: str, ranked: bool) -> Piece:
@@ -126,3 +125,9 @@ class Lengths:
             about += " Start and end count as tokens."
         plot = gr.update(value=curve_figure(drawing) if drawing.lines else None, visible=bool(drawing.lines))
         return [status, f'<p class="hint">{about}</p>', plot, drawing.write_html(), drawing, gr.update(visible=False)]
+
+
+def check_drawn(drawing: Drawing) -> None:
+    """Raises gr.Error where there is no plot to save."""
+    if not drawing.lines:
+        raise gr.Error("Explain a caption first: there is no plot to save yet.", title="No plot yet")

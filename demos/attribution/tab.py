@@ -12,8 +12,8 @@ from demos.attribution.answer import Explanation
 from demos.attribution.curves import NOUNS, POSITION, SCORE, Drawing
 from demos.attribution.desk import Desk
 from demos.attribution.explaining import Explaining
-from demos.attribution.explanations import Explanations
-from demos.attribution.lengths import CAPTION, GALLERY, PLOTS, Lengths
+from demos.attribution.explanations import Explanations, check_told
+from demos.attribution.lengths import CAPTION, GALLERY, PLOTS, Lengths, check_drawn
 from demos.attribution.order import BUDGET, LEAST_BUDGET, LEVELS, METHODS, REMOVALS, Order, Pair, most_budget
 from demos.context import Context
 from demos.doors import Doors
@@ -157,8 +157,8 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     what.input(lambda chosen: gr.update(visible=chosen != POSITION), what, by, **private)
     # Not by `cancels`: what runs had sent before would still arrive, and stand where it is said that they were stopped.
     stop.click(explanations.stop, **private)
-    as_png.click(None, js=SAVE_BOARD, **private)
-    plot_png.click(None, js=SAVE_PLOT, **private)
+    as_png.click(check_told, explanation, None, **private).success(None, js=SAVE_BOARD, **private)
+    plot_png.click(check_drawn, drawing, None, **private).success(None, js=SAVE_PLOT, **private)
     save_on_click({as_csv: explanations.save_csv, as_json: explanations.save_json}, explanation, **private)
     save_on_click({plot_csv: lengths.save_csv}, drawing, **private)
 

@@ -13,6 +13,7 @@ import gradio as gr
 from PIL import Image
 
 from demos.context import Context, Unavailable
+from demos.doors import DRAW
 from demos.examples import EVERY, LATE, rows_of_kind
 from demos.generation.order import CUT, LONG, NAMES, Order, most_steps
 from demos.generation.sheets import arms
@@ -30,6 +31,15 @@ STOPPED = note("Stopped. Draw again when you like.")
 Update = Any
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A drawing that all is loaded for: what is wanted, who judges it, and the visitor's turn that it belongs to."""
+
+    order: Order
+    judge: str
+    turn: tuple[str, int]
+
+
 @dataclass
 class Drawings:
     """Handlers of the tab. What is shown is (progress or a sentence, arms, sketches, stop button, comparison)."""
@@ -41,39 +51,52 @@ class Drawings:
     def __post_init__(self) -> None:
         self.studio = Studio(self.context)
 
-    def draw(self, request: gr.Request | None, judge: str, *form: Any) -> Iterator[list[Update]]:
-        """Draws what the form asks for; every arm is shown as it comes, and stopping says so behind all that was shown."""
+    def prepare(self, request: gr.Request | None, judge: str, *form: Any) -> Iterator[list[Update]]:
+        """Checks what the form asks for and loads what it needs; behind what is shown comes the `Begun` drawing, or None.
+
+        Apart from `draw`, so that nobody's drawing waits for another visitor's download.
+        """
         turn = self._turns.begin(request)
         try:
             order = Order.from_form(self.context.public, *form)
             for name, done, total in self.studio.preparing(order, judge):
                 if not self._turns.is_current(turn):
-                    yield _shown(STOPPED)
+                    yield [*_shown(STOPPED), None]
                     return
                 share = f" {100 * done / total:.0f} %" if total else ""
-                yield _shown(f'<p class="report" role="status">Loading {visible(name)} …{share}</p>', busy=True)
+                yield [*_shown(f'<p class="report" role="status">Loading {visible(name)} …{share}</p>', busy=True), None]
         except (ValueError, Unavailable) as error:
-            yield _shown(note(str(error)))
+            yield [*_shown(note(str(error))), None]
+        else:
+            yield [*_shown("", busy=True), Begun(order, judge, turn)]
+
+    def draw(self, begun: Begun | None) -> Iterator[list[Update]]:
+        """Draws what was begun; every arm is shown as it comes, and stopping says so behind all that was shown."""
+        if begun is None:  # what is wanted instead is said already
             return
         sketches: list[Sketch] = []
-        shown = begun = time.monotonic()
-        for sketches in self.studio.draw(order, judge):
-            if not self._turns.is_current(turn):
-                yield _ended(STOPPED, sketches)
-                return
+        shown = start = time.monotonic()
+        # Not a step for who has stopped while others were drawing.
+        for sketches in self.studio.draw(begun.order, begun.judge) if self._turns.is_current(begun.turn) else ():
+            if not self._turns.is_current(begun.turn):
+                break
             now = time.monotonic()
             if now - shown >= LOOK:
                 shown = now
-                yield [_status(sketches, now - begun), arms(sketches), gr.skip(), gr.update(visible=True), gr.skip()]
-        yield _ended("", sketches)
+                yield [_status(sketches, now - start), arms(sketches), gr.skip(), gr.update(visible=True), gr.skip()]
+        yield _ended("" if self._turns.is_current(begun.turn) else STOPPED, sketches)
 
     def suit(self, pipeline: str, judge: str) -> list[Update]:
-        """What suits another pipeline: a judge (the detector knows nothing of photographs), an encoder, steps and guidance."""
+        """What suits another pipeline: a judge (the detector knows nothing of photographs), an encoder, steps and guidance.
+
+        And behind them, what is said of the pipeline itself.
+        """
         seen = NOBODY if judge == DETECTOR and draws_other_things(pipeline) else gr.skip()
         spec = next((spec for spec in SPECS if spec.name == pipeline), None)
+        told = gr.update(info=self.studio.terms(pipeline))
         if spec is None:
-            return [seen, gr.skip(), gr.skip(), gr.skip()]
-        return [seen, spec.swapped_for, min(spec.steps, most_steps(self.context.public)), spec.guidance]
+            return [seen, gr.skip(), gr.skip(), gr.skip(), told]
+        return [seen, spec.swapped_for, min(spec.steps, most_steps(self.context.public)), spec.guidance, told]
 
     def stop(self, request: gr.Request | None = None) -> None:
         """Ends what is being drawn for the visitor, within a step."""
@@ -131,10 +154,16 @@ class Drawings:
         row = rows[(LONG_EXAMPLE if long else SHORT_EXAMPLE) % len(rows)]
         return book.captions[row] if long else book.short_captions[row]
 
-    def arrive(self, selection: Selection, seen: str) -> list[Update]:
-        """The prompt on opening the tab, and what was taken over: the caption of the other tabs, where it is a new one."""
+    def arrive(self, selection: Selection, seen: Selection, prompt: str) -> list[Update]:
+        """The prompt on opening the tab, and what was taken over: the caption of the other tabs, where it is a new one.
+
+        A prompt of the visitor's own gives way only to a caption that was sent here.
+        """
         caption = selection.caption.strip()
-        return [gr.skip()] * 2 if not caption or caption == seen else [caption, caption]
+        given = prompt.strip() in ("", seen.caption.strip(), self.example(True), self.example(False))
+        if not caption or selection == seen or not (given or selection.sent == DRAW):
+            return [gr.skip()] * 2
+        return [caption, selection]
 
     def carried(self, selection: Selection) -> str | Update:
         """The caption that the visitor looks at in the retrieval tab."""

@@ -30,6 +30,8 @@ def _arm(sketch: Sketch) -> str:
         if not sketch.finished:
             share = 100 * sketch.step / sketch.steps
             parts.append(f'<div class="meter busy"><i style="width:{share:.0f}%"></i></div>')
+        if sketch.blanked:
+            parts.append(note(_blanked(sketch)))
         if sketch.unjudged:
             parts.append(note(sketch.unjudged))
         if sketch.findings:
@@ -51,13 +53,19 @@ def _pictures(sketch: Sketch) -> str:
         source = "data:image/png;base64," + base64.b64encode(picture).decode()
         caption = ""
         if sketch.finished:
+            # The page gives the link its address when it is clicked: the picture comes but once.
             name = f"longclip-{sketch.arm}-{number + 1}.png"
-            caption = f'<figcaption><a href="{source}" download="{name}">PNG</a></figcaption>'
+            caption = f'<figcaption><a href="#" download="{name}">PNG</a></figcaption>'
         shots.append(
             f'<figure class="shot"><img src="{source}" alt="What was drawn by: {escape(sketch.title)}">'
             f"<canvas hidden></canvas>{caption}</figure>"
         )
     return f'<div class="shots">{"".join(shots) or "<figure class=shot></figure>"}</div>'
+
+
+def _blanked(sketch: Sketch) -> str:
+    which = "this picture" if len(sketch.pictures) == 1 else f"{sketch.blanked} of {len(sketch.pictures)} pictures"
+    return f"The pipeline's safety checker made {which} black: try another seed, or other words."
 
 
 def _findings(sketch: Sketch) -> str:

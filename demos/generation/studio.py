@@ -60,6 +60,7 @@ class Sketch:
     """One arm as far as it is drawn. pictures: PNG files, one a seed. findings: of the first picture.
 
     unseen_start: the first character that this arm does not read; clip_end: the first that the pipeline's own CLIP does not.
+    blanked: pictures that the pipeline's safety checker made black.
     """
 
     arm: str
@@ -77,6 +78,7 @@ class Sketch:
     judged_by: str = ""
     unjudged: str = ""
     problem: str = ""
+    blanked: int = 0
 
     @property
     def title(self) -> str:
@@ -98,9 +100,15 @@ class Studio:
         """(label, name) of the pipelines that can be chosen; on a public page those that can be drawn with in a minute."""
         specs = [spec for spec in SPECS if spec.repository is None or not self.context.public or self.context.device != "cpu"]
         return [
-            (f"{spec.name} · {spec.size} px" + (f" · needs download · {spec.licence}" if spec.repository else ""), spec.name)
-            for spec in specs
+            (f"{spec.name} · {spec.size} px" + (" · needs download" if spec.repository else ""), spec.name) for spec in specs
         ]
+
+    def terms(self, pipeline: str) -> str | None:
+        """What is said under the picker of pipelines: the licence of the one chosen, or what else can be."""
+        spec = next((spec for spec in SPECS if spec.name == pipeline and spec.repository), None)
+        if spec is not None:
+            return f"licence: {spec.licence}"
+        return None if self.context.public else "or a folder of this machine, or hf-hub:owner/name"
 
     def preparing(self, order: Order, judge: str) -> Iterator[tuple[str, int, int]]:
         """Loads what an order needs: yields (name, bytes that have arrived, all). Raises Unavailable."""
@@ -152,7 +160,7 @@ class Studio:
         maps = WordMaps(side, side)
         settings = Settings(order.seeds, order.steps, order.guidance, preview_every=3 if order.pipeline == EMBEDDED else 4)
         for step in draw(pipeline, prompt, settings, maps):
-            shown = step.pictures
+            shown, blanked = step.pictures, step.blanked
             if step.finished:
                 break
             pictures = tuple(write_png(picture, {}) for picture in shown) or sketch.pictures
@@ -163,9 +171,11 @@ class Studio:
             write_png(picture, order.details(sketch.arm, seed, revisions))
             for picture, seed in zip(shown, order.seeds, strict=True)
         ]
-        sketch = replace(sketch, step=order.steps, pictures=tuple(files), seconds_left=0.0)
+        sketch = replace(sketch, step=order.steps, pictures=tuple(files), seconds_left=0.0, blanked=sum(blanked))
         sketch = replace(sketch, words=place_words(prompt, maps.result().numpy()))
         yield sketch
+        if any(blanked[:1]):  # there is nothing to judge
+            return
         try:
             findings, judged_by = self._judge(order.prompt, shown[0], judge)
         except Exception as error:  # what was drawn stays

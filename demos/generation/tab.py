@@ -13,6 +13,7 @@ from demos.generation.order import ARMS, MOST_GUIDANCE, MOST_PICTURES, MOST_SKIP
 from demos.generation.studio import DETECTOR, NOBODY
 from demos.pickers import model_picker
 from demos.pieces import model_label
+from demos.selection import Selection
 from longclip.generation.specs import EMBEDDED, SIGLIP
 
 NAME, TITLE = "draw", "Text to image"
@@ -28,9 +29,11 @@ WORDS_HINT = (
     "averaged over steps, layers and heads. The rest goes dark. Click it again to let go.</p>"
 )
 COMPARE = "<h2>One over the other</h2><p>Drag the line.</p>"
-# A word shows where it drew in every arm that reads it: what it did not draw is darkened.
-WORDS = """
+# A link saves the picture above it. A word shows where it drew in every arm that reads it: what it did not draw is darkened.
+CLICKS = """
 element.addEventListener('click', (event) => {
+  const link = event.target.closest('a[download]');
+  if (link) link.href = link.closest('.shot').querySelector('img').src;
   const word = event.target.closest('button.word');
   if (!word) return;
   const chosen = word.classList.contains('chosen') ? null : word.dataset.start;
@@ -93,7 +96,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                     drawings.studio.names(),
                     value=EMBEDDED,
                     label="Pipeline",
-                    info=None if context.public else "or a folder of this machine, or hf-hub:owner/name",
+                    info=drawings.studio.terms(EMBEDDED),
                     allow_custom_value=not context.public,
                 )
                 model = model_picker(context, fresh.model, "Encoder put in its place")
@@ -122,7 +125,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                 clip_skip = gr.Slider(0, MOST_SKIPPED, fresh.clip_skip, step=1, label="Clip skip")
             file = gr.File(label="A picture downloaded from here: restores this form", height=110, elem_id="restore")
         status = gr.HTML(elem_id="drawing-status")
-        board = gr.HTML(elem_id="board", js_on_load=WORDS)
+        board = gr.HTML(elem_id="board", js_on_load=CLICKS)
         gr.HTML(WORDS_HINT, elem_id="words-hint")
     with gr.Column(elem_id="comparison", elem_classes="sheet", visible=False) as comparison:
         gr.HTML(COMPARE)
@@ -133,19 +136,20 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             label="Comparison", show_label=False, container=False, type="pil", interactive=False, elem_id="slider", buttons=[]
         )
 
-    seen = gr.State("", time_to_live=3600)
+    seen, begun = gr.State(Selection(), time_to_live=3600), gr.State(None, time_to_live=3600)
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     form = [prompt, negative, pipeline, model, arms, share, seed, count, steps, guidance, clip_skip]
     shown = [status, board, sketches, stop, comparison]
     begin = [go.click, prompt.submit]
     queued = private | {"show_progress": "minimal", "show_progress_on": status}  # who waits is told of the queue
-    run = gr.on(begin, drawings.draw, [judge, *form], shown, concurrency_id="draw", concurrency_limit=1, **queued)
+    ready = gr.on(begin, drawings.prepare, [judge, *form], [*shown, begun], concurrency_limit=4, **queued)
+    run = ready.then(drawings.draw, begun, shown, concurrency_id="draw", concurrency_limit=1, **queued)
     run.then(drawings.choices, sketches, [left, right, slider], **private)
-    pipeline.input(drawings.suit, [pipeline, judge], [judge, model, steps, guidance], **private)
+    pipeline.input(drawings.suit, [pipeline, judge], [judge, model, steps, guidance, pipeline], **private)
     stop.click(drawings.stop, None, None, queue=False, **private)
     gr.on([left.input, right.input], drawings.compare, [sketches, left, right], slider, **private)
     short.click(lambda: drawings.example(long=False), None, prompt, **private)
     long.click(lambda: drawings.example(long=True), None, prompt, **private)
-    Doors(context, status).tab().select(drawings.arrive, [selection, seen], [prompt, seen], **private)
+    Doors(context, status).tab().select(drawings.arrive, [selection, seen, prompt], [prompt, seen], **private)
     carried.click(drawings.carried, selection, prompt, **private)
     file.upload(drawings.restore, file, [*form, status], **private)

@@ -87,8 +87,8 @@ class Choices:
         except (Unavailable, GalleryError):
             return [selection, ""]
         caption = gallery.captions[row] or selection.caption
-        carried = selection.changed(picture=gallery.ids[row], caption=caption, search=TO_PICTURES)
-        return [carried, str(event._data.get("door"))]
+        door = str(event._data.get("door"))
+        return [selection.changed(picture=gallery.ids[row], caption=caption, search=TO_PICTURES, sent=door), door]
 
     def arrive(self, selection: Selection, choice: str, times: int) -> list[Any]:
         """The form as the tab is opened, and one time more where another tab has brought a gallery to be searched."""

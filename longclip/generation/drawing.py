@@ -64,6 +64,8 @@ class Step:
     steps: int
     pictures: tuple[Image, ...]
     seconds: float
+    blanked: tuple[bool, ...] = ()
+    """Of each finished picture, whether the pipeline's safety checker put a black one in its place; empty: it has none."""
 
     @property
     def finished(self) -> bool:
@@ -136,8 +138,9 @@ def _run(pipeline: DiffusionPipeline, prompt: Prompt, settings: Settings, word_m
             put(Step(number, settings.steps, seen, perf_counter() - start))
         return {}
 
-    pictures = pipeline(**_arguments(prompt, settings, word_maps), callback_on_step_end=on_step).images
-    put(Step(settings.steps, settings.steps, tuple(pictures), perf_counter() - start))
+    drawn = pipeline(**_arguments(prompt, settings, word_maps), callback_on_step_end=on_step)
+    blanked = tuple(map(bool, getattr(drawn, "nsfw_content_detected", None) or ()))  # SDXL's pipeline has no such field
+    put(Step(settings.steps, settings.steps, tuple(drawn.images), perf_counter() - start, blanked))
 
 
 def lacks_memory(error: Exception) -> bool:

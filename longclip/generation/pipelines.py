@@ -44,6 +44,8 @@ def load_pipeline(
         raise ValueError(f"got dtype {dtype!r}, wanted one of {', '.join(DTYPES)}")
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r}: this machine has no CUDA device that torch can use; wanted 'cpu'")
+    if offload and torch.device(device).type == "cpu":
+        raise ValueError("offload keeps parts in the CPU's memory until a GPU needs them: wanted a device other than 'cpu'")
     folder = _locate(name, progress)
     if not (folder / "model_index.json").is_file():
         raise ValueError(f"{folder} has no model_index.json: wanted a folder that a diffusers pipeline was saved to")
