@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from itertools import islice
@@ -92,6 +93,28 @@ def test_another_recipe_is_refused_where_a_run_lies(made, recipe, tmp_path):
         train(replace(recipe, learning_rate=1e-4), work, tmp_path, workers=0)
     with pytest.raises(ValueError, match="detective is unknown"):
         train(recipe, work, tmp_path, stages=("detective",))
+
+
+def test_a_pipeline_is_trained_on_and_nothing_of_it_but_the_u_net(made, recipe, tmp_path):
+    folder, _ = made
+    onward = replace(recipe, base=str(folder), steps=2)
+    out = train(onward, tmp_path / "work", tmp_path / "out", workers=0)
+    assert {path.name for path in (tmp_path / "work").iterdir()} == {"latents", "unet"}
+    for name in ("vae/diffusion_pytorch_model.safetensors", "detector/model.safetensors"):
+        assert (out / name).read_bytes() == (folder / name).read_bytes()
+    before, after = (load_pipeline(str(each)).unet.state_dict() for each in (folder, out))
+    moved = {name: (before[name] - after[name]).abs().max().item() for name in before}
+    # Two steps of Adam from there, at a rate that rises to 1e-3; half precision rounds.
+    assert 0 < max(moved.values()) < 4e-3
+    for changes in ({"size": 48}, {"encoder": "picturebook-clip"}):
+        with pytest.raises(
+            ValueError, match=r"the base .* has as pixels a side, channels and width of text states \(32, 4, 64"
+        ):
+            train(replace(onward, **changes), tmp_path / "work2", tmp_path / "out2", workers=0)
+    shutil.copytree(folder, tmp_path / "blind")
+    shutil.rmtree(tmp_path / "blind" / "detector")
+    with pytest.raises(ValueError, match="and no detector; wanted"):
+        train(replace(onward, base=str(tmp_path / "blind")), tmp_path / "work2", tmp_path / "out2", workers=0)
 
 
 def test_stages_alone_write_no_pipeline(recipe, tmp_path):

@@ -20,6 +20,7 @@ class DiffusionRecipe:
 
     name: str = option(EMBEDDED, "what the pipeline is called")
     encoder: str = option("picturebook-clip", "the text encoder that the U-Net learns to read, frozen")
+    base: str | None = option(None, "a pipeline to go on from: its U-Net is trained on, its other parts stay as they are")
     size: int = option(64, "pixels a side")
     seed: int = option(0, "seed of weights, scenes, captions and noise")
 

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..encoder import Encoder, load
+from ..generation.pipelines import load_pipeline
 from ..generation.text_models import clip_tokenizer, text_model
 from ..generation.word_maps import record_attention
 from ..training.batches import load_batches
-from .autoencoder import autoencoder_losses, build_autoencoder, scale_latents
+from .autoencoder import FACTOR, autoencoder_losses, build_autoencoder, scale_latents
 from .denoiser import build_scheduler, build_unet, denoiser_losses, read_evenly
-from .detector import Detector, build_detector, detector_losses
+from .detector import Detector, build_detector, detector_losses, load_detector
 from .fitting import Fit, fit
 from .grounding import Grounding
 from .recipe import DiffusionRecipe
@@ -35,7 +36,7 @@ _MADE_FROM = "made-from.json"
 _PICTURES_A_CALL = 64
 _CAPTIONS_MEASURED = 640
 # Beginnings of the recipe's fields that the autoencoder depends on.
-_OF_THE_AUTOENCODER = ("size", "seed", "channels", "autoencoder", "divergence")
+_OF_THE_AUTOENCODER = ("base", "size", "seed", "channels", "autoencoder", "divergence")
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,25 @@ def train(
 ) -> Path:
     """Train the stages in `work` and write the pipeline to `out`, with the detector in its folder `detector`. Returns `out`.
 
-    What `work` already holds of a stage is not made again. With only some of the `stages`, nothing is written to `out`.
-    device: where they are trained; a GPU where there is one, if it is not said.
-    Raises Interrupted after Ctrl-C or SIGTERM, and what `fitting.fit` raises.
+    What `work` already holds of a stage is not made again, and of a `recipe.base` the U-Net alone is trained. With only some of
+    the `stages`, nothing is written to `out`. device: where they are trained; a GPU where there is one, if it is not said.
+    Raises Interrupted after Ctrl-C or SIGTERM, ValueError for a base that does not fit, and what `fitting.fit` raises.
     """
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
         raise ValueError(f"stage {', '.join(unknown)} is unknown; there are {', '.join(STAGES)}")
     shop = _Workshop(work, workers, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(recipe.seed)
-    autoencoder, detector = build_autoencoder(recipe), build_detector(recipe)
     encoder = load(recipe.encoder, device=shop.device)
-    unet = build_unet(recipe, encoder.model.config["text_cfg"]["width"])
-    _train_autoencoder(recipe, shop, autoencoder)
-    if "detector" in stages:
-        _train_detector(recipe, shop, autoencoder, detector)
+    width = encoder.model.config["text_cfg"]["width"]
+    if recipe.base is None:
+        autoencoder, detector, unet = build_autoencoder(recipe), build_detector(recipe), build_unet(recipe, width)
+        _train_autoencoder(recipe, shop, autoencoder)
+        if "detector" in stages:
+            _train_detector(recipe, shop, autoencoder, detector)
+    else:
+        autoencoder, detector, unet = _parts_of(recipe, width)
+        autoencoder.to(shop.device)
     if "latents" in stages or "unet" in stages:
         latents, kinds = _make_latents(recipe, shop, autoencoder)
         if "unet" in stages:
@@ -106,6 +111,19 @@ def write_pipeline(
     (out / "recipe.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
 
 
+def _parts_of(recipe: DiffusionRecipe, text_width: int) -> tuple[AutoencoderKL, Detector, UNet2DConditionModel]:
+    """Those of the recipe's base, in single precision."""
+    pipeline = load_pipeline(recipe.base)
+    folder, unet = Path(pipeline.config["_name_or_path"]), pipeline.unet
+    found = (unet.config.sample_size * FACTOR, unet.config.in_channels, unet.config.cross_attention_dim)
+    wanted = (recipe.size, recipe.channels, text_width)
+    if found != wanted or not (folder / DETECTOR).is_dir():
+        names = "pixels a side, channels and width of text states"
+        detector = "" if (folder / DETECTOR).is_dir() else ", and no detector"
+        raise ValueError(f"the base {recipe.base} has as {names} {found}{detector}; wanted {wanted}, and a detector")
+    return pipeline.vae, load_detector(folder / DETECTOR), unet.requires_grad_(True)
+
+
 def _train_autoencoder(recipe: DiffusionRecipe, shop: _Workshop, model: AutoencoderKL) -> None:
     def losses(batch: tuple[Tensor, ...], rng: torch.Generator) -> dict[str, Tensor]:
         return autoencoder_losses(model, batch[0], recipe.divergence, rng)
@@ -128,7 +146,8 @@ def _train_unet(
 ) -> None:
     scheduler, captions = build_scheduler(), Captions(recipe, encoder.tokenizer)
     record_attention(unet)
-    read_evenly(unet, _word_states(recipe, encoder, captions).cpu())
+    if recipe.base is None:
+        read_evenly(unet, _word_states(recipe, encoder, captions).cpu())
     latents, kinds = latents.to(shop.device), kinds.to(shop.device)
 
     def losses(batch: tuple[list[int], list[str], Tensor, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
