@@ -73,6 +73,7 @@ class Drawings:
     def draw(self, begun: Begun | None) -> Iterator[list[Update]]:
         """Draws what was begun; every arm is shown as it comes, and stopping says so behind all that was shown."""
         if begun is None:  # what is wanted instead is said already
+            yield [gr.skip()] * 5
             return
         sketches: list[Sketch] = []
         shown = start = time.monotonic()
