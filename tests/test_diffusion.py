@@ -102,6 +102,7 @@ def test_a_pipeline_is_trained_on_and_nothing_of_it_but_the_u_net(made, recipe, 
     assert {path.name for path in (tmp_path / "work").iterdir()} == {"latents", "unet"}
     for name in ("vae/diffusion_pytorch_model.safetensors", "detector/model.safetensors"):
         assert (out / name).read_bytes() == (folder / name).read_bytes()
+    assert not any(str(folder) in path.read_text() for path in out.glob("*/config.json")), "it is told where the base lay"
     before, after = (load_pipeline(str(each)).unet.state_dict() for each in (folder, out))
     moved = {name: (before[name] - after[name]).abs().max().item() for name in before}
     # Two steps of Adam from there, at a rate that rises to 1e-3; half precision rounds.

@@ -121,6 +121,8 @@ def _parts_of(recipe: DiffusionRecipe, text_width: int) -> tuple[AutoencoderKL, 
         names = "pixels a side, channels and width of text states"
         detector = "" if (folder / DETECTOR).is_dir() else ", and no detector"
         raise ValueError(f"the base {recipe.base} has as {names} {found}{detector}; wanted {wanted}, and a detector")
+    for part in (pipeline.vae, unet):
+        part.register_to_config(_name_or_path=recipe.name)  # else the folder it lies in here would be passed on
     return pipeline.vae, load_detector(folder / DETECTOR), unet.requires_grad_(True)
 
 
