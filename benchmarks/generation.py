@@ -50,10 +50,7 @@ def choose_prompts(tokenizer: Tokenizer, count: int, subject_last: bool = False)
     index = 0
     while count:
         page = draw_page("held-out", SEED, index)
-        plan = Random(f"prompt/{SEED}/{index}").sample(page.plan, len(page.plan))
-        if subject_last:
-            plan.sort(key=lambda sentence: any(0 in phrase.things for phrase in realise((sentence,), page.scene).phrases))
-        text = realise(tuple(plan), page.scene).text
+        text = page.shuffled(Random(f"prompt/{SEED}/{index}"), subject_last).text
         index += 1
         late = {mention.kind for mention in find_mentions(text) if mention.start >= tokenizer(text).unseen_start}
         if (page.scene.subject.kind in late) if subject_last else late:

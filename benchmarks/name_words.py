@@ -92,7 +92,7 @@ def teach(encoder: Encoder, steps: int, rate: float, rows: int, kept: int) -> No
 def read_captions(encoder: Encoder) -> tuple[list[list[int]], list[str]]:
     """Word ids of whole captions of scenes of the split `train`, and captions as long as the model is used to."""
     pages = [draw_page("train", SEED, number) for number in range(SCENES)]
-    whole = [realise(tuple(Random(n).sample(page.plan, len(page.plan))), page.scene).text for n, page in enumerate(pages)]
+    whole = [page.shuffled(Random(n)).text for n, page in enumerate(pages)]
     web = [realise(web_plan(page, Random(n), 0.2), page.scene).text for n, page in enumerate(pages)]
     endless = encoder.tokenizer.with_length(1000)
     words = [list(endless(text).ids[1:-1]) for text in whole]

@@ -294,6 +294,8 @@ def test_two_arms_are_compared(drawings, order):
 def test_examples_and_the_caption_of_the_other_tab(drawings, monkeypatch):
     long, short = drawings.example(long=True), drawings.example(long=False)
     assert len(long) > 300 > len(short) > 10
+    cut = long[: longclip.load("picturebook-clip").tokenize(long).unseen_start]
+    assert "harp" in long and "harp" not in cut, "its subject comes behind what CLIP reads"
     assert drawings.carried(Selection(caption="a kite")) == "a kite"
     told = []
     monkeypatch.setattr("gradio.Info", lambda text, **_: told.append(text))

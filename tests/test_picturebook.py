@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -95,6 +96,15 @@ def test_sentences_cover_the_caption_and_begin_with_the_summary(pages):
         assert " ".join(long.text[a:b] for a, b in long.sentences) == long.text
         assert long.text[slice(*long.sentences[0])] == page.short.text
         assert all(long.text[a].isupper() for a, _ in long.sentences)
+
+
+def test_sentences_are_shuffled_and_those_of_the_subject_told_last(pages):
+    for number, page in enumerate(pages[:50]):
+        whole, last = (page.shuffled(Random(number), subject_last) for subject_last in (False, True))
+        texts = [sorted(caption.text[a:b] for a, b in caption.sentences) for caption in (page.long, whole, last)]
+        assert texts[0] == texts[1] == texts[2] and page.shuffled(Random(number)) == whole
+        of_subject = [any(0 in p.things for p in last.phrases if a <= p.start < b) for a, b in last.sentences]
+        assert of_subject == sorted(of_subject) and of_subject[-1]
 
 
 def test_places_in_captions_are_where_things_are_drawn(pages):

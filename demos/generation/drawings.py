@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import gradio as gr
@@ -14,7 +15,6 @@ from PIL import Image
 
 from demos.context import Context, Unavailable
 from demos.doors import DRAW
-from demos.examples import EVERY, LATE, rows_of_kind
 from demos.generation.order import CUT, LONG, NAMES, Order, most_steps
 from demos.generation.sheets import arms
 from demos.generation.studio import DETECTOR, NOBODY, Sketch, Studio, draws_other_things
@@ -22,10 +22,12 @@ from demos.pieces import note, progress, visible
 from demos.selection import Selection
 from demos.turns import Turns
 from longclip.generation.specs import SPECS
+from longclip.picturebook.pages import draw_page
 
 # Seconds between two looks at what is drawn.
 LOOK = 0.25
-SHORT_EXAMPLE, LONG_EXAMPLE = 3, 34
+# Scenes of the picture book that training never saw.
+EXAMPLE_SEED, SHORT_EXAMPLE, LONG_EXAMPLE = 5, 3, 10
 STOPPED = note("Stopped. Draw again when you like.")
 
 Update = Any
@@ -147,13 +149,9 @@ class Drawings:
             raise ValueError(f"The picture was drawn with {' and '.join(missing)}, which this page does not offer.")
 
     def example(self, long: bool) -> str:
-        """A prompt: a sentence, or a caption that says something beyond the 77th token."""
-        book = self.context.picture_book()
-        rows = rows_of_kind(book, LATE if long else EVERY)
-        if not rows:
-            return ""
-        row = rows[(LONG_EXAMPLE if long else SHORT_EXAMPLE) % len(rows)]
-        return book.captions[row] if long else book.short_captions[row]
+        """A prompt: a sentence, or a caption that comes to its subject behind the 77th token."""
+        page = draw_page("held-out", EXAMPLE_SEED, LONG_EXAMPLE if long else SHORT_EXAMPLE)
+        return page.shuffled(Random(LONG_EXAMPLE), subject_last=True).text if long else page.short.text
 
     def arrive(self, selection: Selection, seen: Selection, prompt: str) -> list[Update]:
         """The prompt on opening the tab, and what was taken over: the caption of the other tabs, where it is a new one.

@@ -88,7 +88,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             go = gr.Button("Draw", variant="primary", elem_id="draw", elem_classes="go", size="sm")
             stop = gr.Button("Stop", elem_id="stop-drawing", elem_classes="quiet-button", size="sm", visible=False)
             short = gr.Button("A short prompt", size="sm", elem_classes="chip")
-            long = gr.Button("A long prompt", size="sm", elem_classes="chip")
+            long = gr.Button("A long prompt, its subject last", size="sm", elem_classes="chip")
             carried = gr.Button("The caption of the retrieval tab", size="sm", elem_classes="chip")
         with gr.Accordion("Pipeline, seeds and numbers", open=False, elem_id="more-of-drawing", elem_classes="more"):
             with gr.Row():

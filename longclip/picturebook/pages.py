@@ -35,6 +35,13 @@ class Page:
         """The whole caption, summary first."""
         return realise(self.plan, self.scene)
 
+    def shuffled(self, rng: Random, subject_last: bool = False) -> Caption:
+        """The whole caption with its sentences in random order; `subject_last`: those that speak of the subject at the end."""
+        plan = rng.sample(self.plan, len(self.plan))
+        if subject_last:
+            plan.sort(key=lambda sentence: any(0 in phrase.things for phrase in realise((sentence,), self.scene).phrases))
+        return realise(tuple(plan), self.scene)
+
 
 @dataclass(frozen=True)
 class Counterfactual:
