@@ -310,6 +310,9 @@ def test_a_prompt_of_the_visitors_own_gives_way_only_to_a_caption_that_was_sent_
     barn = kite.changed(caption="a barn")
     assert drawings.arrive(barn, kite, "a kite") == ["a barn", barn], "as it was taken over"
     assert drawings.arrive(barn, kite, "a kite of mine") == [gr.skip()] * 2
+    begun = fresh.changed(caption=drawings._first_caption())
+    assert len(begun.caption) > 300 and drawings.arrive(begun, fresh, example) == [gr.skip()] * 2, "nobody chose it"
+    assert drawings.arrive(begun.changed(sent="draw"), fresh, example)[0] == begun.caption
     sent = kite.changed(caption="a barn", sent="draw")
     assert drawings.arrive(sent, kite, "a kite of mine") == ["a barn", sent]
     assert drawings.arrive(sent, sent, "a kite of mine") == [gr.skip()] * 2, "only once"

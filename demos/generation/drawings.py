@@ -15,6 +15,7 @@ from PIL import Image
 
 from demos.context import Context, Unavailable
 from demos.doors import DRAW
+from demos.examples import EXAMPLES, example_row
 from demos.generation.order import CUT, LONG, NAMES, Order, most_steps
 from demos.generation.sheets import arms
 from demos.generation.studio import DETECTOR, NOBODY, Sketch, Studio, draws_other_things
@@ -156,13 +157,20 @@ class Drawings:
     def arrive(self, selection: Selection, seen: Selection, prompt: str) -> list[Update]:
         """The prompt on opening the tab, and what was taken over: the caption of the other tabs, where it is a new one.
 
-        A prompt of the visitor's own gives way only to a caption that was sent here.
+        A prompt of the visitor's own gives way only to a caption that was sent here; the caption that the page begins with is
+        nobody's choice.
         """
-        caption = selection.caption.strip()
+        caption, sent = selection.caption.strip(), selection.sent == DRAW
         given = prompt.strip() in ("", seen.caption.strip(), self.example(True), self.example(False))
-        if not caption or selection == seen or not (given or selection.sent == DRAW):
+        chosen = caption and caption != self._first_caption()
+        if selection == seen or not (sent or (chosen and given)):
             return [gr.skip()] * 2
         return [caption, selection]
+
+    def _first_caption(self) -> str:
+        """What the retrieval tab begins with."""
+        book = self.context.picture_book()
+        return book.captions[example_row(book, EXAMPLES[0])] if len(book) else ""
 
     def carried(self, selection: Selection) -> str | Update:
         """The caption that the visitor looks at in the retrieval tab."""
