@@ -40,7 +40,8 @@ def test_the_manifest_describes_what_is_there():
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_carries_the_recipe_that_made_it(name):
     made = json.loads((assets() / "models" / name / "recipe.json").read_text("utf-8"))
-    assert made["command"] == f"python -m longclip train {name}"
+    assert made["command"].startswith(f"python -m longclip train {name} ") and "name_words.py" in made["made"]
+    assert made["made"] in (assets() / "models" / name / "README.md").read_text("utf-8")
     assert made["recipe"]["name"] == name and made["scenes"] > 0 and made["minutes"] > 0 and made["machine"]
 
 
