@@ -134,13 +134,20 @@ def test_a_drawing_is_stopped_and_the_next_begins(open_tab):
     draw(page, "long")
 
 
-def test_a_hit_of_the_retrieval_tab_brings_its_caption(open_tab):
+def test_a_hit_of_the_retrieval_tab_brings_its_caption_and_nothing_else_takes_a_prompt_away(open_tab):
     page = open_tab()
+    example = page.input_value("#prompt textarea")
+    page.fill("#prompt textarea", "A kite of mine.")
     page.get_by_role("tab", name="Long-text retrieval").click()
     page.wait_for_selector("#right-ranking .card")
-    caption = page.input_value("#caption textarea")
     page.get_by_role("tab", name="Text to image").click()
-    page.wait_for_function("text => document.querySelector('#prompt textarea').value === text", arg=caption)
+    page.wait_for_timeout(1500)
+    assert page.input_value("#prompt textarea") == "A kite of mine."
+    page.get_by_role("tab", name="Long-text retrieval").click()
+    page.locator("#right-ranking li [data-door=draw]").nth(1).click()
+    page.wait_for_function("() => !document.querySelector('#prompt textarea').value.startsWith('A kite')")
+    caption = page.input_value("#prompt textarea")
+    assert len(caption) > 300 and caption not in (example, page.input_value("#caption textarea"))
 
 
 @pytest.mark.parametrize("width", [1360, 390])
