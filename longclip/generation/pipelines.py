@@ -13,6 +13,7 @@ from .. import hub
 from ..encoder import Encoder
 from ..registry import assets
 from .prompts import text_towers
+from .quiet import hide_loading_bars
 from .specs import EMBEDDED, SPECS
 from .text_models import clip_tokenizer, final_norm, stretch_text_model, text_model
 from .word_maps import record_attention
@@ -49,6 +50,7 @@ def load_pipeline(
     folder = _locate(name, progress)
     if not (folder / "model_index.json").is_file():
         raise ValueError(f"{folder} has no model_index.json: wanted a folder that a diffusers pipeline was saved to")
+    hide_loading_bars()
     try:
         pipeline = DiffusionPipeline.from_pretrained(
             folder, dtype=DTYPES[dtype], use_safetensors=True, local_files_only=True, trust_remote_code=False

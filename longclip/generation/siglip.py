@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from .. import hub
 from ..registry import ModelSpec, resolve
+from .quiet import hide_loading_bars
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,6 +66,7 @@ def load_siglip(name: str | os.PathLike[str], device: str = "cpu", progress: hub
     from tokenizers import Tokenizer
     from transformers import SiglipImageProcessor, SiglipModel
 
+    hide_loading_bars()
     spec = resolve(name)
     folder = spec.folder if spec.source != "hub" else hub.fetch(spec, progress, choose=choose_files).path
     try:
