@@ -177,6 +177,7 @@ def _fit_umap(sets: list[np.ndarray], settings: Settings, progress: Progress | N
         epochs = _Epochs(progress, number, len(sets))
         # The map grows out of that of PCA, which is there at once.
         made = umap.UMAP(**_umap_options(settings, len(vectors)), init="pca", tqdm_kwds=epochs.options).fit(vectors)
+        bool(epochs)
         found.append(made.embedding_)
     return _turn_all(found)
 
@@ -226,16 +227,31 @@ def _import_umap() -> Any:
 
 
 class _Epochs:
-    """Hands on the progress that UMAP writes through tqdm."""
+    """Hands on the progress that UMAP writes through tqdm, and raises what the listener raises.
+
+    Not from `write`: tqdm calls that with its lock taken, which all bars of the process share, and would never give it back.
+    Before it takes the lock, it asks whether its `lock_args` are true.
+    """
 
     def __init__(self, progress: Progress | None, number: int, sets: int) -> None:
         self._progress, self._number, self._sets = progress, number, sets
+        self._raised: BaseException | None = None
         self.options = {"disable": progress is None, "file": self, "bar_format": "{n} {total}", "mininterval": 0.1}
+        self.options["lock_args"] = self
 
     def write(self, text: str) -> None:
-        if found := re.search(r"(\d+) (\d+)", text):
+        found = re.search(r"(\d+) (\d+)", text)
+        if found and self._raised is None:
             done, total = int(found[1]), int(found[2])
-            self._progress(self._number * total + done, self._sets * total)
+            try:
+                self._progress(self._number * total + done, self._sets * total)
+            except BaseException as error:
+                self._raised = error
+
+    def __bool__(self) -> bool:
+        if self._raised is not None:
+            raise self._raised
+        return False
 
     def flush(self) -> None:
         """As a file has it; nothing is held back."""

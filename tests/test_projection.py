@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from threading import Thread
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from tqdm import tqdm
 
 from longclip import projection
 from longclip.projection import FEWEST, Map, ProjectionError, Projector, Settings, warm_up
@@ -130,6 +133,17 @@ def test_umap_tells_how_far_it_is_and_can_be_stopped():
 
     with pytest.raises(InterruptedError):
         Projector().project(sets, Settings("umap"), stop)
+    # tqdm's lock, which all bars of the process share, is free for others.
+    free = []
+
+    def take() -> None:
+        with tqdm.get_lock():
+            free.append(True)
+
+    other = Thread(target=take, daemon=True)
+    other.start()
+    other.join(5)
+    assert free == [True]
 
 
 def test_place_by_hand():

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from threading import RLock
 
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
-from tqdm.auto import tqdm as any_tqdm
 
 from .stopping import follow_parent
-
-# Of threads alone: tqdm's own lock is shared with the processes forked here, and one that is killed may keep it for ever.
-_bars = RLock()
-for _kind in (tqdm, any_tqdm):
-    _kind.set_lock(_bars)
 
 
 @dataclass(frozen=True)
