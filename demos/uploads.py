@@ -13,6 +13,8 @@ from longclip.gallery import Gallery
 from longclip.images import ImageError, open_image
 
 MOST, MOST_PUBLIC = 200, 60
+# What a visitor may send; the library itself reads larger pictures.
+LIMITS = {"max_bytes": 20_000_000, "max_pixels": 40_000_000, "max_side": 20_000}
 # Pixels of the shorter side that are kept: more than any model here reads.
 KEPT_SIDE = 512
 # Of a picture longer than this many times its width, the middle is kept: models read the middle square of it.
@@ -31,7 +33,7 @@ def read_uploads(files: Sequence[str], most: int = MOST) -> Iterator[tuple[int, 
     taken = files[:most]
     for number, file in enumerate(taken, 1):
         try:
-            picture = open_image(file)
+            picture = open_image(file, **LIMITS)
         except ImageError as error:
             skipped.append(str(error))
         else:

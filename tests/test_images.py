@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 
 import numpy as np
@@ -10,8 +11,11 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from pictures import hollow_png
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
+from pillow_heif import register_heif_opener
 
-from longclip.images import ImageError, Preprocessing, open_image, read_bytes
+from longclip.images import HEAD, ImageError, Preprocessing, begins_like_picture, open_image, read_bytes
+
+register_heif_opener()
 
 
 def saved(image: Image.Image, format: str = "PNG", **settings) -> bytes:
@@ -24,7 +28,7 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"])
 def test_formats_from_path_bytes_and_pil(tmp_path, format):
     content = saved(noise(20, 10), format)
     path = tmp_path / "picture"
@@ -43,13 +47,14 @@ def test_png_is_exact():
     ("content", "message"),
     [
         (b"", r"empty \(0 bytes\)"),
-        (b"these are words", "is not a JPEG, PNG, WebP, GIF, BMP or TIFF picture"),
+        (b"these are words", "is not a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC picture"),
         (b"%PDF-1.7\n", "is not a JPEG"),
         (saved(noise(300, 300), "JPEG")[:5000], "damaged or incomplete"),
         (saved(noise(300, 300), "PNG")[:5000], "damaged or incomplete"),
         (saved(noise(64, 64), "WEBP")[:200], "is not|damaged"),
-        (hollow_png(13_000, 13_000), r"169.0 megapixels \(13,000 × 13,000\): at most 40.0"),
-        (hollow_png(20_000, 20_000), r"400.0 megapixels"),
+        (hollow_png(20_000, 20_000), r"400.0 megapixels \(20,000 × 20,000\): at most 250.0"),
+        (hollow_png(1, 100_001), r"1 × 100,001 pixels: at most 100,000 on a side"),
+        (hollow_png(100_001, 1), r"100,001 × 1 pixels: at most 100,000 on a side"),
     ],
 )
 def test_refusals_are_sentences(tmp_path, content, message):
@@ -73,7 +78,7 @@ def test_the_bomb_is_refused_before_decoding_and_without_a_warning(monkeypatch, 
     monkeypatch.setattr(PngImageFile, "load", None)
     with warnings.catch_warnings(record=True) as caught, pytest.raises(ImageError, match="megapixels"):
         warnings.simplefilter("always")
-        open_image(hollow_png(side, side))
+        open_image(hollow_png(side, side), max_pixels=40_000_000)
     assert caught == []
 
 
@@ -88,6 +93,55 @@ def test_limits_can_be_set(tmp_path):
     with pytest.raises(ImageError, match="there is no file"):
         open_image(tmp_path / "none.png")
     assert read_bytes(path) == content
+
+
+def test_limits_are_the_librarys_own_and_the_environments(monkeypatch, tmp_path):
+    path = tmp_path / "photograph.jpg"
+    Image.new("RGB", (8000, 6000), "teal").save(path)
+    assert open_image(path).size == (8000, 6000)
+    for name, message in (("BYTES", "has .* MB"), ("PIXELS", "has 48.0 megapixels"), ("SIDE", "is 8,000 × 6,000 pixels")):
+        monkeypatch.setenv(f"LONGCLIP_MAX_{name}", "1000")
+        with pytest.raises(ImageError, match=message):
+            open_image(path)
+        monkeypatch.setenv(f"LONGCLIP_MAX_{name}", "many")
+        with pytest.raises(ValueError, match=f"LONGCLIP_MAX_{name} is 'many': wanted a whole number"):
+            open_image(path)
+        monkeypatch.delenv(f"LONGCLIP_MAX_{name}")
+
+
+def test_a_strip_is_refused_before_it_is_decoded(monkeypatch):
+    """Pillow keeps a pointer a row: 40 million rows of one pixel take more than a gigabyte."""
+    monkeypatch.setattr(PngImageFile, "load", None)
+    with pytest.raises(ImageError, match="1 × 39,999,999 pixels"):
+        open_image(hollow_png(1, 39_999_999))
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for place in (tmp_path / "pipe.jpg", tmp_path, "/dev/zero"):
+        with pytest.raises(ImageError, match="is no regular file"):
+            open_image(place)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"])
+def test_pictures_are_known_by_their_content(format):
+    assert begins_like_picture(saved(noise(20, 10), format)[:HEAD])
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"BMW is a make of cars, and this is no picture", b"GIFT", b"\0\0\0\x18ftypmp42" + bytes(20), b"{"]
+)
+def test_other_files_are_no_pictures(head):
+    assert not begins_like_picture(head[:HEAD])
+
+
+def test_heic_without_its_library_says_so(monkeypatch):
+    content = saved(noise(20, 10), "HEIF")
+    monkeypatch.delitem(Image.OPEN, "HEIF")
+    monkeypatch.setattr("longclip.images._add_heif", lambda: None)
+    with pytest.raises(ImageError, match="is a HEIC picture, .*pip install pillow-heif"):
+        open_image(content)
+    assert begins_like_picture(content[:HEAD])
 
 
 def test_animation_gives_its_first_frame():
@@ -138,6 +192,17 @@ def test_exif_turns_the_picture():
 def test_damaged_exif_is_no_reason_to_refuse():
     content = saved(noise(20, 10), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")
     assert open_image(content).size == (20, 10)
+
+
+@pytest.mark.parametrize("format", ["AVIF", "HEIF"])
+def test_newer_formats_are_decoded_and_turned(format):
+    image = Image.new("RGB", (64, 32), "blue")
+    image.paste("red", (0, 0, 32, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = open_image(saved(image, format, exif=exif.tobytes(), quality=95))
+    assert turned.size == (32, 64)
+    assert turned.getpixel((16, 8))[0] > 200 and turned.getpixel((16, 56))[2] > 200
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])

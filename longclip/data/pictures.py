@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from ..images import MAX_BYTES, ImageError, Preprocessing, open_image
+from ..images import ImageError, Preprocessing, check_size, open_image
 from .pairs import DataError, Pair, Slice
 
 # torchvision's RandomResizedCrop: the range of width over height, and how often it tries before it takes the centre.
@@ -109,9 +109,8 @@ def _open(picture: object) -> Image.Image:
         except OSError as error:
             raise ImageError(f"{picture} cannot be read ({error})") from error
     name = f"the picture at byte {picture.start:,} of {picture.path}"
-    if picture.size > MAX_BYTES:
-        raise ImageError(f"{name} has {picture.size / 1e6:,.1f} MB: at most {MAX_BYTES / 1e6:,.1f} MB are read")
     try:
+        check_size(picture.size, "the picture")
         return open_image(picture.read())
     except ImageError as error:
         raise ImageError(str(error).replace("the picture", name, 1)) from error
