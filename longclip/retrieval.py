@@ -47,6 +47,32 @@ def ranks(similarity: np.ndarray, positives: Positives | None = None, tolerance:
     return found
 
 
+def rank_all(scores: np.ndarray, tolerance: float = ROUNDING) -> tuple[np.ndarray, np.ndarray]:
+    """Rank of every row of one query's `scores` [n], 0 for the first place: two int64 [n], (with ties against, with ties for).
+
+    The first is what `ranks` gives for each row as the one positive: the worst of the places that a row shares with those
+    that score the same. The second is the best of them; without ties both are equal. Scores that are no numbers come last,
+    and count against all others. O(n log n). Raises ValueError for another shape.
+    """
+    scores = np.asarray(scores)
+    if scores.ndim != 1:
+        raise ValueError(f"scores have shape {scores.shape}; wanted [gallery]")
+    known = ~np.isnan(scores)
+    rising = np.sort(scores[known])
+    against = len(scores) - 1 - np.searchsorted(rising, scores - tolerance, side="left")
+    favourable = len(rising) - np.searchsorted(rising, scores + tolerance, side="right")
+    against[~known], favourable[~known] = len(scores) - 1, len(rising)
+    return against, favourable
+
+
+def reach(scores: np.ndarray, row: int, tolerance: float = ROUNDING) -> np.ndarray:
+    """Which rows of one query's `scores` [n] count as standing before a `row` of them: bool [n], itself left out."""
+    scores = np.asarray(scores)
+    found = _reaches(scores, scores[row] - tolerance) | np.isnan(scores[row])
+    found[row] = False
+    return found
+
+
 def retrieval_ranks(
     queries: np.ndarray, gallery: np.ndarray, positives: Positives | None = None, chunk: int = _CHUNK
 ) -> np.ndarray:
@@ -197,10 +223,14 @@ def _best_scores(scores: np.ndarray, answers: Answers, queries: int) -> np.ndarr
 
 def _stand_before(scores: np.ndarray, bar: np.ndarray, answers: Answers) -> np.ndarray:
     """How many of each row of `scores` reach its `bar`, the answers left out."""
-    # A score that is no number is not below the bar either: it counts against.
-    before = ~(scores < bar[:, None])
+    before = _reaches(scores, bar[:, None])
     before[answers] = False
     return np.count_nonzero(before, axis=1)
+
+
+def _reaches(scores: np.ndarray, bar: np.ndarray) -> np.ndarray:
+    # A score that is no number is not below the bar either: it counts against.
+    return ~(scores < bar)
 
 
 def _answers(queries: int, gallery: int, positives: Positives | None) -> Answers:

@@ -154,8 +154,11 @@ def test_a_point_has_its_neighbours_in_both_full_spaces(maps, drawn, book):
 
 def test_nearest_by_hand():
     vectors = np.eye(4, dtype=np.float32)[[0, 1, 2, 0, 3]].repeat([1, 1, 1, 1, 2], axis=0)
-    assert nearest(vectors, 3, vectors[0], caption=True, k=2).tolist() == [3, 4]
-    assert nearest(vectors, 3, vectors[0], caption=False, k=5, but=0).tolist() == [1, 2]
+    found = nearest(vectors, 3, vectors[0], caption=True, k=2)
+    assert found.points.tolist() == [3, 4] and found.scores.tolist() == [1, 0] and found.places == ["1", "2–3"]
+    found = nearest(vectors, 3, vectors[0], caption=False, k=5, but=0)
+    assert found.points.tolist() == [1, 2] and found.places == ["1–2", "1–2"]
+    assert nearest(vectors, 3, vectors[3], caption=True, k=3, but=3).points.tolist() == [4, 5]
 
 
 def test_a_caption_is_placed_whole_and_cut(maps, drawn, book, context):

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from longclip.retrieval import Answers, ranks, recall, retrieval_ranks, top_k
+from longclip.retrieval import ROUNDING, Answers, rank_all, ranks, reach, recall, retrieval_ranks, top_k
 
 SIMILARITY = np.array(
     [
@@ -45,6 +45,22 @@ def test_scores_that_are_no_numbers_count_against():
 def test_tolerance():
     scores = np.array([[0.5, 0.49], [0.0, 1.0]])
     assert ranks(scores).tolist() == [0, 0] and ranks(scores, tolerance=0.02).tolist() == [1, 0]
+
+
+def test_all_rows_are_ranked_as_each_would_be_alone():
+    scores = np.array([0.5, 0.9, 0.5, np.nan, 0.1, 0.5 + ROUNDING / 2], dtype=np.float32)
+    against, favourable = rank_all(scores)
+    assert against.tolist() == [4, 1, 4, 5, 5, 4] and favourable.tolist() == [1, 0, 1, 5, 4, 1]
+    assert reach(scores, 0).tolist() == [False, True, True, True, False, True] and reach(scores, 3).sum() == 5
+    generator = np.random.default_rng(0)
+    for count in (1, 2, 60):
+        scores = generator.integers(0, 9, count).astype(np.float32) / 8 + generator.normal(size=count).astype(np.float32) * 5e-7
+        scores[generator.random(count) < 0.1] = np.nan
+        every = np.broadcast_to(scores, (count, count))
+        against, favourable = rank_all(scores)
+        assert against.tolist() == ranks(every, tolerance=ROUNDING).tolist() == [reach(scores, i).sum() for i in range(count)]
+        known = np.nan_to_num(scores, nan=-2)
+        assert favourable.tolist() == [(known > value + np.float32(ROUNDING)).sum() for value in known]
 
 
 def test_recall_by_hand():
@@ -161,6 +177,7 @@ def test_no_queries():
     ("call", "message"),
     [
         (lambda: ranks(np.zeros(3)), "wanted .queries, gallery."),
+        (lambda: rank_all(np.zeros((1, 3))), "wanted .gallery."),
         (lambda: ranks(np.zeros((2, 3))), "say which rows answer which"),
         (lambda: ranks(np.zeros((2, 3)), [0]), "1 positives for 2 queries"),
         (lambda: ranks(np.zeros((2, 3)), [[0], []]), "query 1 has no positive"),

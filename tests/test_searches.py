@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import gradio as gr
@@ -57,6 +58,24 @@ def test_captions_are_ranked_by_a_picture(book, searches):
     assert "Right caption at rank" in shown["left"] and 'class="cards captions"' in shown["left"]
     note, plot = searches.draw_curve(shown["selection"])
     assert note == "" and len(plot["value"].data) == 2
+
+
+def test_one_rank_is_shown_everywhere(book, context, searches):
+    """The captions of a late family agree in all that CLIP reads: to it they are one, and the last place counts."""
+    encoder = context.encoder(PAIR[0])
+    row = next(i for i, fields in enumerate(book.metadata) if str(fields.get("family")).startswith("late/"))
+    images, texts = book.embed(encoder), encoder.encode_text(book.captions)
+    rank = int(retrieval_ranks(images[row : row + 1], texts, [row])[0]) + 1
+    assert rank >= 8
+    shown = found(searches, *form(book.captions[row], TO_CAPTIONS, selection=Selection(picture=book.ids[row])))
+    assert f"Right caption at rank {rank:,}<" in shown["left"] and "7 of its 7 look-alikes score as high" in shown["left"]
+    assert "8 captions score the same" in shown["left"] and "ahead of all" not in shown["left"]
+    assert rank_by_sentences(context, shown["selection"], PAIR[0])[-1].rank == rank
+    table = list(csv.DictReader(Path(searches.save_csv(shown["selection"])).read_text("utf-8").splitlines()))
+    assert {line[f"rank {PAIR[0]}"] for line in table if line["family"] == book.metadata[row]["family"]} == {str(rank)}
+    best = searches.rank_pictures(book.captions[row], PAIR[0], len(book))
+    own = int(retrieval_ranks(texts[row : row + 1], images, [row])[0]) + 1
+    assert next(answer["rank"] for answer in best if answer["id"] == book.ids[row]) == own
 
 
 def test_an_edited_caption_keeps_its_picture_and_another_text_does_not(book, context):

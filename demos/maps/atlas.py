@@ -15,6 +15,7 @@ import numpy as np
 from demos.context import Context
 from demos.jobs import Note
 from demos.maps.view import OTHER, View, is_captioned
+from demos.retrieval.ranking import Ranking
 from longclip.neighbourhoods import modality_gap, neighbourhood_overlap, trustworthiness
 from longclip.projection import Map, Projector
 
@@ -143,14 +144,23 @@ class Atlas:
         return found
 
 
-def nearest(vectors: np.ndarray, count: int, query: np.ndarray, caption: bool, k: int, but: int | None = None) -> np.ndarray:
-    """Points of the `k` nearest pictures (of the first `count` unit rows) or captions (of those behind), the best first."""
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """What is nearest to something, the best first: points of the maps, their cosines, and their ranks in words."""
+
+    points: np.ndarray
+    scores: np.ndarray
+    places: list[str]
+
+
+def nearest(vectors: np.ndarray, count: int, query: np.ndarray, caption: bool, k: int, but: int | None = None) -> Nearest:
+    """The `k` nearest pictures (of the first `count` unit rows) or captions (of those behind), without the point `but`."""
     first = count if caption else 0
-    scores = vectors[first : first + count] @ query
-    if but is not None and first <= but < first + count:
-        scores[but - first] = -np.inf
-        k = min(k, count - 1)
-    return first + np.argsort(-scores, kind="stable")[:k]
+    rows = np.arange(first, first + count)
+    rows = rows[rows != but]
+    ranking = Ranking.of_scores("", vectors[rows] @ query)
+    best = ranking.order[:k]
+    return Nearest(rows[best], ranking.scores[best], [ranking.place(int(row)) for row in best])
 
 
 def other_kind(view: View, caption: bool) -> bool:

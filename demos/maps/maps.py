@@ -232,10 +232,9 @@ class Maps:
         count, titles, columns = len(gallery), self.titles(view), []
         pairs = list(zip(maps, queries, strict=True))
         found = [nearest(drawn.vectors, count, query, captions, NEIGHBOURS, but) for drawn, query in pairs]
-        for side, (drawn, query) in enumerate(pairs):
-            scores = drawn.vectors[found[side]] @ query
-            columns.append(sheets.neighbours(gallery, titles[side], found[side], scores, found[1 - side], titles[1 - side]))
-        return columns, [points.tolist() for points in found]
+        for side, own in enumerate(found):
+            columns.append(sheets.neighbours(gallery, titles[side], own, found[1 - side].points, titles[1 - side]))
+        return columns, [own.points.tolist() for own in found]
 
     def _problem(self, view: View) -> str | None:
         longest = self.context.longest_caption

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from demos.maps.atlas import NEAR, Companions
+from demos.maps.atlas import NEAR, Companions, Nearest
 from demos.maps.placing import Placed
 from demos.maps.view import split_point
 from demos.pictures import picture_tag
@@ -75,20 +75,19 @@ def chosen(gallery: Gallery, point: int, overlap: float | None) -> str:
     )
 
 
-def neighbours(
-    gallery: Gallery, title: str, points: Sequence[int], scores: Sequence[float], others: Sequence[int], other_title: str
-) -> str:
+def neighbours(gallery: Gallery, title: str, nearest: Nearest, others: Sequence[int], other_title: str) -> str:
     """A model's nearest of something, those marked that the other model has among its own."""
+    points = nearest.points
     if not len(points):
         return f'<div class="ranking"><h3>{visible(title)}</h3><p class="hint">There is nothing else of that kind.</p></div>'
     theirs = set(map(int, others))
     shared = sum(int(point) in theirs for point in points)
     cards = []
-    for rank, (point, score) in enumerate(zip(points, scores, strict=True), 1):
+    for point, score, place in zip(points, nearest.scores, nearest.places, strict=True):
         both = int(point) in theirs
-        said = f"Neighbour {rank}, cosine {score:.3f}" + (f", also one of {other_title}" if both else "")
+        said = f"Neighbour {place}, cosine {score:.3f}" + (f", also one of {other_title}" if both else "")
         facts = f'<span class="score">{score:.3f}</span>{"<span class=both>both</span>" if both else ""}'
-        cards.append(_card(gallery, int(point), said, facts, f"{rank}"))
+        cards.append(_card(gallery, int(point), said, facts, place))
     captions = split_point(gallery, int(points[0]))[0]
     return (
         f'<div class="ranking"><p class="verdict unknown"><b>{visible(title)}</b>'

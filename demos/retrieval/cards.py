@@ -50,12 +50,19 @@ def _verdict(results: Results, ranking: Ranking) -> str:
     if results.right is None:
         return f'<p class="verdict unknown"><b>Best of {total:,} {results.noun}s</b></p>'
     rank = int(ranking.ranks[results.right])
-    before = sum(1 for row in results.alike if ranking.ranks[row] < rank)
-    ahead = f"{before} of its {len(results.alike)} look-alikes before it" if before else "ahead of all its look-alikes"
-    rivals = f"<small>{ahead}</small>" if results.alike else ""
+    first, told = int(ranking.first_ranks[results.right]), []
+    if first < rank:
+        told.append(
+            f"{rank - first + 1:,} {results.noun}s score the same and share ranks {first:,} to {rank:,}: the last counts"
+        )
+    if results.alike:
+        ahead = ranking.before(results.right)
+        before = sum(bool(ahead[row]) for row in results.alike)
+        rivals = f"{before} of its {len(results.alike)} look-alikes score as high or higher"
+        told.append(rivals if before else "ahead of all its look-alikes")
     return (
         f'<p class="verdict {"first" if rank == 1 else "later"}"><b>Right {results.noun} at rank {rank:,}</b>'
-        f"<span>of {total:,}</span>{rivals}</p>"
+        f"<span>of {total:,}</span>{''.join(f'<small>{sentence}</small>' for sentence in told)}</p>"
     )
 
 
@@ -65,8 +72,10 @@ def _card(results: Results, row: int, ranking: Ranking, other: Ranking | None, o
     kind, tag = ("right", f"right {results.noun}") if row == results.right else ("", "")
     if row in results.alike:
         kind, tag = "alike", "look-alike"
-    label = ", ".join(part for part in (f"Rank {rank:,}, cosine {score:.3f}", spoken, tag) if part)
-    shot = f'<span class="shot">{picture_tag(gallery, row)}<span class="rank">{rank:,}</span></span>'
+    place = ranking.place(row)
+    shared = "" if place == f"{rank:,}" else "s"
+    label = ", ".join(part for part in (f"Rank{shared} {place}, cosine {score:.3f}", spoken, tag) if part)
+    shot = f'<span class="shot">{picture_tag(gallery, row)}<span class="rank">{place}</span></span>'
     words = f'<span class="words">{visible(gallery.captions[row])}</span>' if results.search == TO_CAPTIONS else ""
     return (
         f'<li><button type="button" class="card {kind} {step}" data-pick="{visible(gallery.ids[row])}" title="{escape(label)}">'

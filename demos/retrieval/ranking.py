@@ -15,7 +15,7 @@ from demos.pieces import table_cell
 from demos.retrieval.sums import embed_sum
 from demos.selection import BY_SUM, TO_CAPTIONS, TO_PICTURES, Selection
 from longclip.gallery import Gallery, GalleryError
-from longclip.retrieval import ranks
+from longclip.retrieval import ROUNDING, rank_all, ranks, reach
 from longclip.sentences import split_sentences
 
 if TYPE_CHECKING:
@@ -23,25 +23,35 @@ if TYPE_CHECKING:
 
 # Points of the curve over sentences kept: a text of more sentences is sampled evenly.
 MOST_POINTS = 16
-# Cosines that differ by less are equal: matrix products round differently from place to place.
-ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """One model's answer: cosine [n] of each row of the gallery, the rows best first [n], and each row's rank from 1 [n]."""
+    """One model's answer: cosine [n] of each row of the gallery, the rows best first [n], and each row's rank from 1 [n].
+
+    Ties count against, as in the evaluation: rows that score the same all have the worst of the places that they share, and
+    `first_ranks` [n] are the best of these. In `order` they stand as in the gallery, and a score that is no number last.
+    """
 
     model: str
     scores: np.ndarray
     order: np.ndarray
     ranks: np.ndarray
+    first_ranks: np.ndarray
 
     @classmethod
     def of_scores(cls, model: str, scores: np.ndarray) -> Ranking:
-        order = np.argsort(-scores, kind="stable")
-        places = np.empty(len(order), dtype=np.int64)
-        places[order] = np.arange(1, len(order) + 1)
-        return cls(model, scores, order, places)
+        against, favourable = rank_all(scores)
+        return cls(model, scores, np.argsort(-scores, kind="stable"), against + 1, favourable + 1)
+
+    def place(self, row: int) -> str:
+        """A row's rank in words: "3", or "1–8" where it shares eight places."""
+        rank, first = int(self.ranks[row]), int(self.first_ranks[row])
+        return f"{rank:,}" if rank == first else f"{first:,}–{rank:,}"
+
+    def before(self, row: int) -> np.ndarray:
+        """Which rows score as high as a row, or higher: bool [n], itself left out."""
+        return reach(self.scores, row)
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,8 @@ class Searches:
             model: a model of the page, such as picturebook-clip or picturebook-longclip
             top: how many pictures to return, the best first
         Returns:
-            for each picture its id, rank (from 1), cosine, caption, and whether the caption is exactly its own
+            for each picture its id, rank (from 1; pictures that score the same all have the worst of the places they share),
+            cosine, caption, and whether the caption is exactly its own
         """
         selection = settle(self.context, Selection(), caption, model, model, TO_PICTURES, PICTURE_BOOK)
         if problem := find_problem(self.context, selection):
@@ -129,12 +130,12 @@ class Searches:
         return [
             {
                 "id": book.ids[row],
-                "rank": rank,
+                "rank": int(ranking.ranks[row]),
                 "cosine": round(float(ranking.scores[row]), 6),
                 "caption": book.captions[row],
                 "right": book.ids[row] == selection.picture,
             }
-            for rank, row in enumerate(ranking.order[: max(1, int(top))], 1)
+            for row in ranking.order[: max(1, int(top))]
         ]
 
     def _prepare(self, selection: Selection, name: str) -> Iterator[str]:

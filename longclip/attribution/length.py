@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..encoder import Progress
+from ..retrieval import retrieval_ranks
 from .match import Match
 from .removal import REMOVAL, Variant, filler_id
 
@@ -24,8 +25,8 @@ class LengthCurve:
     """A caption cut behind each of its words, from nothing to all that is read: arrays [cuts], lowest first.
 
     ends: characters that are kept. tokens: start and end included, as a context length counts. words: marks not counted.
-    sentences: those that are begun. scores: of what is kept. ranks: of the caption's picture among others, from 1, a tie
-    counting against.
+    sentences: those that are begun. scores: of what is kept. ranks: of the caption's picture among others, from 1, ties
+    counting against, as `longclip.retrieval` ranks.
     """
 
     ends: np.ndarray
@@ -81,8 +82,7 @@ def length_curve(
     scores = features.astype(np.float64) @ match.direction.double().numpy()
     ranks = None
     if pictures is not None:
-        cosines = features @ pictures.T
-        ranks = (cosines >= cosines[:, own : own + 1]).sum(1)
+        ranks = retrieval_ranks(features, pictures, [own] * len(features)) + 1
     return LengthCurve(
         ends,
         np.array(cuts) + 1,
