@@ -21,10 +21,10 @@ def write_embeddings(path: Path, embeddings: Mapping[str, np.ndarray], origin: M
         save_file(dict(embeddings), part, metadata=dict(origin))
 
 
-def read_embeddings(path: Path, name: str, origin: Mapping[str, str]) -> np.ndarray | None:
+def read_embeddings(path: Path, name: str, shape: tuple[int, int], origin: Mapping[str, str]) -> np.ndarray | None:
     """One array of a file, float32 [n, dim], rows of unit length.
 
-    None where there is no such file or array, where it is damaged, or of another origin.
+    None where there is no such file or array, where it is damaged, of another shape, or of another origin.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -35,11 +35,15 @@ def read_embeddings(path: Path, name: str, origin: Mapping[str, str]) -> np.ndar
             made_from, names = file.metadata() or {}, file.keys()
             if name not in names or any(made_from.get(part) != wanted for part, wanted in origin.items()):
                 return None
-            stored = file.get_tensor(name).astype(np.float32)
-    except (SafetensorError, OSError):
+            stored = file.get_tensor(name)
+    except (SafetensorError, OSError, TypeError):  # the last for a number format that NumPy has not
         return None
-    # Rounding to half precision took the rows off unit length.
-    return stored / np.linalg.norm(stored, axis=1, keepdims=True)
+    if stored.dtype not in (np.float16, np.float32) or stored.shape != shape:
+        return None
+    stored = stored.astype(np.float32)
+    lengths = np.linalg.norm(stored, axis=1, keepdims=True)
+    # Rounding to half precision took the rows off unit length, but not far; of NaN nothing is near.
+    return stored / lengths if np.all(np.abs(lengths - 1) < 0.01) else None
 
 
 def map_embeddings(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

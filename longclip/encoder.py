@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from longclip import checkpoints, hub
 from longclip.cache import EmbeddingCache, content_key
+from longclip.identity import identify, stamp
 from longclip.images import ImageError, Picture, Preprocessing, open_image, read_bytes
 from longclip.model import LongCLIP
 from longclip.registry import ModelSpec
@@ -36,8 +36,7 @@ _DECODERS = min(4, os.cpu_count() or 1)
 class Encoder:
     """A model with its tokenizer and its picture preprocessing. Calls from several threads take turns.
 
-    `fingerprint` names the weights exactly: the commit of a model from the hub, a hash of the file of any other. It is
-    empty for a model whose weights may still change, such as one in training; its embeddings are never cached.
+    One that is not `fixed`, such as a model in training, has no identity; its embeddings are never cached or stored.
     """
 
     def __init__(
@@ -46,16 +45,34 @@ class Encoder:
         model: LongCLIP,
         tokenizer: Tokenizer,
         preprocessing: Preprocessing,
-        fingerprint: str = "",
+        fixed: bool = False,
         cache: EmbeddingCache | None = None,
     ) -> None:
         self.spec = spec
         self.model = model
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
-        self.fingerprint = fingerprint
+        self.fixed = fixed
         self.cache = EmbeddingCache() if cache is None else cache
         self._lock = Lock()
+        self._known_identity: tuple[object, str] = (None, "")
+
+    @property
+    def identity(self) -> str:
+        """What names this embedder: 32 hexadecimal digits, a hash of weights, configuration, tokenizer, preprocessing and
+        precision (`longclip.identity`); empty while the weights may still change.
+
+        Hashed once, and again if a part was replaced, moved, cast or written to.
+        """
+        if not self.fixed:
+            return ""
+        now = (stamp(self.model), self.tokenizer, self.preprocessing)
+        known, identity = self._known_identity
+        if known != now:
+            preprocessing = json.dumps(asdict(self.preprocessing), sort_keys=True)
+            identity = identify(self.model, self.model.config, self.tokenizer.describe(), preprocessing)
+            self._known_identity = now, identity
+        return identity
 
     @property
     def context_length(self) -> int:
@@ -85,8 +102,11 @@ class Encoder:
         """Texts to float32 [n, dim], rows of unit length, in the order given."""
         if isinstance(texts, str):
             raise ValueError("encode_text wants a list of texts, not one text")
-        keys = [content_key("text", self._name, text.encode("utf-8", "surrogatepass")) for text in texts]
-        return self._gather(keys, lambda numbers: self._text_batches([texts[i] for i in numbers], batch_size), progress)
+        identity = self.identity
+        keys = [content_key("text", identity, text.encode("utf-8", "surrogatepass")) for text in texts]
+        return self._gather(
+            keys, lambda numbers: self._text_batches([texts[i] for i in numbers], batch_size), progress, bool(identity)
+        )
 
     def encode_image(
         self,
@@ -102,10 +122,11 @@ class Encoder:
         """
         if isinstance(pictures, (str, bytes, os.PathLike, Image.Image)):
             raise ValueError("encode_image wants a list of pictures, not one picture")
+        identity = self.identity
         keys: list[bytes | None] = []
         for number, picture in enumerate(pictures):
             try:
-                keys.append(content_key("image", self._name, _content(picture)))
+                keys.append(content_key("image", identity, _content(picture)))
             except ImageError as error:
                 if refuse is None:
                     raise
@@ -116,7 +137,7 @@ class Encoder:
             report = refuse and (lambda number, error: refuse(numbers[number], error))
             return self._image_batches([pictures[number] for number in numbers], batch_size, report)
 
-        return self._gather(keys, embed, progress)
+        return self._gather(keys, embed, progress, bool(identity))
 
     def text_features(self, ids: Tensor, normalize: bool = True) -> Tensor:
         """Token ids [n, L] to features [n, dim], differentiable; L may be less than the context length."""
@@ -144,15 +165,12 @@ class Encoder:
         with self._lock:
             yield self.model
 
-    @property
-    def _name(self) -> str:
-        return f"{self.spec.name}@{self.fingerprint}"
-
     def _gather(
         self,
         keys: list[bytes | None],
         embed: Callable[[list[int]], Iterator[tuple[Sequence[int], np.ndarray]]],
         progress: Progress | None,
+        cached: bool,
     ) -> np.ndarray:
         """Rows by key: from the cache, or by `embed` of the numbers of those that are new, each only once; NaN without key."""
         rows = np.full((len(keys), self.dim), np.nan, dtype=np.float32)
@@ -162,7 +180,7 @@ class Encoder:
                 places.setdefault(key, []).append(number)
         missing, done = [], 0
         for key, numbers in places.items():
-            row = self.cache.get(key) if self.fingerprint else None
+            row = self.cache.get(key) if cached else None
             if row is None:
                 missing.append(key)
             else:
@@ -173,7 +191,7 @@ class Encoder:
                 key = missing[number]
                 rows[places[key]] = row
                 done += len(places[key])
-                if self.fingerprint:
+                if cached:
                     self.cache.put(key, row)
             if progress:
                 progress(done, len(keys))
@@ -236,31 +254,16 @@ def load(
     preprocessing = Preprocessing.from_config(checkpoint.config["vision_cfg"].get("image_size", 224), checkpoint.preprocess)
     length = model.context_length
     family = spec.family or ("Long-CLIP" if length > 77 else "CLIP")
-    return Encoder(
+    encoder = Encoder(
         replace(spec, context_length=length, family=family),
         model,
         Tokenizer.of_model(path, model.vocab_size, length),
         preprocessing,
-        fingerprint=spec.revision or fingerprint_of(path),
+        fixed=True,
         cache=cache,
     )
-
-
-def fingerprint_of(path: str | os.PathLike[str]) -> str:
-    """32 hexadecimal digits (of SHA-256) that name the weights of a model's file, or folder."""
-    path = Path(path)
-    digest = hashlib.sha256()
-    for file in _weights(path):
-        with file.open("rb") as content:
-            while part := content.read(1 << 20):
-                digest.update(part)
-    return digest.hexdigest()[:32]
-
-
-def _weights(path: Path) -> Iterable[Path]:
-    if path.is_file():
-        return [path]
-    return sorted(file for ending in ("*.safetensors", "*.bin") for file in path.glob(ending))
+    encoder.identity  # noqa: B018 - hashed here, where loading is waited for, and not in the first search
+    return encoder
 
 
 def _content(picture: Picture) -> bytes:

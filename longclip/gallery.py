@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from longclip.contents import hash_content, hash_file
 from longclip.embeddings import read_embeddings, write_embeddings
 from longclip.images import ImageError, open_image
 
@@ -37,8 +38,8 @@ class Gallery:
     """Pictures (paths or bytes of files, never decoded ones), and by row: id, captions, and any other fields.
 
     A caption that is not known is an empty text. `embeddings` (of the pictures) and `caption_embeddings` hold float32
-    [n, dim] of unit rows by model name, filled by `embed` and `embed_captions`. `skipped` says in a sentence each which files
-    were left out, and why.
+    [n, dim] of unit rows by an encoder's `identity`, filled by `embed` and `embed_captions`. `skipped` says in a sentence
+    each which files were left out, and why.
     """
 
     ids: list[str]
@@ -50,7 +51,6 @@ class Gallery:
     skipped: tuple[str, ...] = ()
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)
     caption_embeddings: dict[str, np.ndarray] = field(default_factory=dict)
-    _fingerprints: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=Lock, repr=False)
 
     def __post_init__(self) -> None:
@@ -139,17 +139,15 @@ class Gallery:
             captions=[self.captions[row] for row in rows],
             short_captions=[self.short_captions[row] for row in rows],
             metadata=[self.metadata[row] for row in rows],
-            embeddings={model: embedded[rows] for model, embedded in self.embeddings.items()},
-            caption_embeddings={model: embedded[rows] for model, embedded in self.caption_embeddings.items()},
-            _fingerprints=dict(self._fingerprints),
+            embeddings={identity: embedded[rows] for identity, embedded in self.embeddings.items()},
+            caption_embeddings={identity: embedded[rows] for identity, embedded in self.caption_embeddings.items()},
         )
 
     def embed(self, encoder: Encoder, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         """The pictures' embeddings by this encoder, float32 [n, dim], unit rows.
 
-        Computed once for a model's weights. Those stored in the folder are used where they were made with exactly these
-        weights of the same rows (ids and sizes of the files; a picture replaced by one of the very same size goes unnoticed).
-        Raises ImageError for a picture that cannot be read.
+        Computed once for an encoder's `identity`. Those stored in the folder are used where they were made by exactly this
+        encoder, of exactly these ids and contents of files. Raises ImageError for a picture that cannot be read.
         """
         return self._embed(IMAGE, encoder, lambda: encoder.encode_image(self.pictures, progress=progress))
 
@@ -160,60 +158,69 @@ class Gallery:
         return self._embed(TEXT, encoder, lambda: encoder.encode_text(self.captions, batch_size, progress))
 
     def adopt(self, kind: str, encoder: Encoder, embedded: np.ndarray) -> None:
-        """Takes embeddings by this encoder, float32 [n, dim] of unit rows, of `IMAGE` or `TEXT`, made elsewhere."""
-        with self._lock:
-            (self.embeddings if kind == IMAGE else self.caption_embeddings)[encoder.spec.name] = embedded
-            self._fingerprints[kind, encoder.spec.name] = encoder.fingerprint
+        """Takes embeddings by this encoder, float32 [n, dim] of unit rows, of `IMAGE` or `TEXT`, made elsewhere.
+
+        Those by an encoder that may still change are not kept.
+        """
+        if identity := encoder.identity:
+            with self._lock:
+                self._known(kind)[identity] = embedded
 
     def save_embeddings(self, encoder: Encoder) -> Path:
         """Stores the embeddings by this encoder (computed where need be) in the gallery's folder.
 
         Pictures in half precision; captions in 32 bits, for a caption that is embedded anew is to tie with itself.
         """
-        if self.folder is None or not encoder.fingerprint:
+        if self.folder is None or not encoder.identity:
             raise GalleryError("embeddings are stored for a gallery with a folder, by a model whose weights are fixed")
-        path = self._embeddings_file(encoder.spec.name)
+        path = self._embeddings_file(encoder)
         tensors = {IMAGE: self.embed(encoder).astype(np.float16), TEXT: self.embed_captions(encoder)}
-        origin = {"rows": self._rows_digest(), "captions": _digest(self.captions), "weights": encoder.fingerprint}
+        origin = self._origin(IMAGE, encoder) | self._origin(TEXT, encoder)
         write_embeddings(path, tensors, origin | {"model": encoder.spec.name})
         return path
 
     def _embed(self, kind: str, encoder: Encoder, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        name, weights = encoder.spec.name, encoder.fingerprint
-        known = self.embeddings if kind == IMAGE else self.caption_embeddings
         with self._lock:
-            if weights and self._fingerprints.get((kind, name)) == weights:
-                return known[name]
-        embedded = self._read_embeddings(name, weights, kind)
+            embedded = self._known(kind).get(encoder.identity)
         if embedded is None:
-            embedded = compute()
-        self.adopt(kind, encoder, embedded)
+            embedded = self._read_embeddings(encoder, kind)
+            if embedded is None:
+                embedded = compute()
+            self.adopt(kind, encoder, embedded)
         return embedded
 
-    def _read_embeddings(self, model: str, weights: str, kind: str = IMAGE) -> np.ndarray | None:
-        if self.folder is None or not weights:
-            return None
-        made_of = {"rows": self._rows_digest()} if kind == IMAGE else {"captions": _digest(self.captions)}
-        return read_embeddings(self._embeddings_file(model), kind, {"weights": weights, **made_of})
+    def _known(self, kind: str) -> dict[str, np.ndarray]:
+        return self.embeddings if kind == IMAGE else self.caption_embeddings
 
-    def _embeddings_file(self, model: str) -> Path:
+    def _read_embeddings(self, encoder: Encoder, kind: str) -> np.ndarray | None:
+        path = self._embeddings_file(encoder) if self.folder and encoder.identity else None
+        if path is None or not path.is_file():
+            return None
+        return read_embeddings(path, kind, (len(self), encoder.dim), self._origin(kind, encoder))
+
+    def _origin(self, kind: str, encoder: Encoder) -> dict[str, str]:
+        """What embeddings of a kind are made of, and by whom."""
+        made_of = {"rows": self._rows_digest()} if kind == IMAGE else {"captions": _digest(self.captions)}
+        return {"embedder": encoder.identity, **made_of}
+
+    def _embeddings_file(self, encoder: Encoder) -> Path:
         assert self.folder is not None
-        return self.folder / EMBEDDINGS / f"{model.replace('/', '--')}.safetensors"
+        return self.folder / EMBEDDINGS / f"{encoder.spec.name.replace('/', '--')}.safetensors"
 
     def _rows_digest(self) -> str:
-        return _digest([(id, _size(picture)) for id, picture in zip(self.ids, self.pictures, strict=True)])
+        return _digest([(id, _content(picture)) for id, picture in zip(self.ids, self.pictures, strict=True)])
 
 
 def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
-def _size(picture: Path | bytes) -> int:
-    """Bytes of a picture's file; -1 where it is gone, which is told when it is to be read."""
+def _content(picture: Path | bytes) -> str:
+    """A hash of a picture's file; empty where it is gone, which is told when it is to be read."""
     try:
-        return len(picture) if isinstance(picture, bytes) else picture.stat().st_size
+        return hash_content(picture) if isinstance(picture, bytes) else hash_file(picture)
     except OSError:
-        return -1
+        return ""
 
 
 def _read_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -132,6 +132,10 @@ class Tokenizer:
         """Writes the tokenizer's files into a folder, for `from_folder`, ``transformers`` and open_clip."""
         save_tokenizer(folder, self.vocab, self.merges, self.context_length, self.words)
 
+    def describe(self) -> str:
+        """All that decides which ids a text gets, as JSON: it is part of what names an embedder (`longclip.identity`)."""
+        return json.dumps([sorted(self.vocab.items()), self.merges, self.context_length])
+
     @cached_property
     def tokens(self) -> dict[int, str]:
         """The token of each id; ``</w>`` marks the end of a word."""

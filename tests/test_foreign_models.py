@@ -62,7 +62,7 @@ def test_a_pickle_of_transformers_is_read(tmp_path, theirs, save):
         output = theirs(input_ids=ids, pixel_values=pixels)
         torch.testing.assert_close(encoder.text_features(ids), output.text_embeds, atol=1e-5, rtol=0)
         torch.testing.assert_close(encoder.image_features(pixels), output.image_embeds, atol=1e-5, rtol=0)
-    assert encoder.fingerprint, "its embeddings can be cached"
+    assert encoder.identity, "its embeddings can be cached"
 
 
 def test_a_config_without_weights_is_told(tmp_path, theirs):

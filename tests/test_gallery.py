@@ -106,7 +106,7 @@ def test_embeddings_are_the_encoders(folder, encoder):
     seen: list[tuple[int, int]] = []
     embedded = gallery.embed(encoder, lambda done, total: seen.append((done, total)))
     assert np.array_equal(embedded, encoder.encode_image(gallery.pictures)) and seen[-1] == (4, 4)
-    assert gallery.embeddings[encoder.spec.name] is embedded is gallery.embed(encoder)
+    assert gallery.embeddings[encoder.identity] is embedded is gallery.embed(encoder)
 
 
 def test_select(folder, encoder):
@@ -152,7 +152,7 @@ def test_captions_are_embedded_once(folder, encoder):
     seen: list[tuple[int, int]] = []
     embedded = gallery.embed_captions(encoder, lambda done, total: seen.append((done, total)), batch_size=2)
     assert np.allclose(embedded, encoder.encode_text(gallery.captions), atol=1e-6) and seen == [(2, 4), (4, 4)]
-    assert gallery.caption_embeddings[encoder.spec.name] is embedded is gallery.embed_captions(encoder)
+    assert gallery.caption_embeddings[encoder.identity] is embedded is gallery.embed_captions(encoder)
     assert gallery.embeddings == {}
     assert np.array_equal(gallery.select([3, 1]).embed_captions(encoder), embedded[[3, 1]])
 

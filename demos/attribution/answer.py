@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class Answer:
     """One model's answer. maps: float32 [units that are read, rows, columns], what covering a patch takes from what each does.
 
-    weights: the file or revision that answered. problem: a sentence, in place of all else.
+    identity: what names the embedder that answered. problem: a sentence, in place of all else.
     """
 
     model: str
     title: str
-    weights: str = ""
+    identity: str = ""
     tokens: Tokens | None = None
     attribution: Attribution | None = None
     maps: np.ndarray | None = None

@@ -58,7 +58,7 @@ def _model(answer: Answer) -> dict[str, Any]:
         if unit.seen
     ]
     known = {"score": found.score, "base": found.base, "gap": found.gap, "passes": found.passes, "seconds": found.seconds}
-    read = {"tokens": tokens.total, "read": len(tokens), "unseen_start": tokens.unseen_start, "weights": answer.weights}
+    read = {"tokens": tokens.total, "read": len(tokens), "unseen_start": tokens.unseen_start, "identity": answer.identity}
     shown = {name: _short(value) for name, value in known.items() if value is not None} | read | {"units": units}
     if answer.maps is not None:
         shown["maps"] = [[[_short(value) for value in row] for row in rows] for rows in answer.maps]

@@ -144,7 +144,7 @@ class Explanations:
         for done, total in self.context.loading(name):
             yield f"Loading {answer.title}", done, total, None
         encoder = self.context.encoder(name)
-        answer = replace(answer, title=encoder.spec.title, weights=encoder.fingerprint)
+        answer = replace(answer, title=encoder.spec.title, identity=encoder.identity)
         piece = self.explaining.attribution(order, name)
         for done, total in self.explaining.doing(piece):
             yield f"{answer.title} weighs the {order.level}", done, total, None

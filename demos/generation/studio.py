@@ -198,7 +198,7 @@ class Studio:
         from longclip.generation.pipelines import swap
 
         encoder = self.context.encoder(order.model)
-        key = (order.pipeline, f"{order.model}@{encoder.fingerprint}")
+        key = (order.pipeline, f"{order.model}@{encoder.identity}")
         known, swapped = self._swaps.get(key, (None, None))
         # A pipeline that was dropped and loaded anew is another one.
         if known is not pipeline:
@@ -217,7 +217,8 @@ class Studio:
     def _revisions(self, order: Order) -> dict[str, str]:
         found = {order.pipeline: revision_of(self.context.pipeline(order.pipeline))}
         if self.context.ready(order.model) and set(order.arms) - {CUT, CHUNKS}:
-            found[order.model] = self.context.encoder(order.model).fingerprint
+            encoder = self.context.encoder(order.model)
+            found[order.model] = encoder.spec.revision or encoder.identity
         return found
 
     def _judge(self, prompt: str, picture: Any, judge: str) -> tuple[tuple[Finding, ...], str]:

@@ -92,7 +92,8 @@ def _from_start(encoder: Encoder, caption: Variant, variants: Sequence[Variant])
         columns = pad([variants[number].columns for number in numbers]).to(encoder.device)
         ends = torch.tensor([len(variants[number]) - 1 for number in numbers], device=encoder.device)
         with encoder.turn() as model:
-            yield numbers, model.encode_embedded(model.embed_tokens(ids, columns), ends, normalize=True)
+            features = model.encode_embedded(model.embed_tokens(ids, columns), ends, normalize=True)
+        yield numbers, features
 
 
 def _shared(caption: Variant, variant: Variant) -> int:

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         if not args.out:
             rows = [row | {"vector": vector.tolist()} for row, vector in zip(rows, vectors, strict=True)]
-        described = {"model": encoder.spec.name, "weights": encoder.fingerprint, "dim": encoder.dim, "rows": rows}
+        described = {"model": encoder.spec.name, "identity": encoder.identity, "dim": encoder.dim, "rows": rows}
         print(json.dumps(described | ({"out": str(args.out)} if args.out else {})))
         return 0
     for row, vector in zip(rows, vectors, strict=True):

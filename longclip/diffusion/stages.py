@@ -107,7 +107,7 @@ def write_pipeline(
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(out, safe_serialization=True, max_shard_size=LARGEST_FILE)
-    made = {"recipe": asdict(recipe), "encoder": encoder.fingerprint}
+    made = {"recipe": asdict(recipe), "encoder": encoder.identity}
     (out / "recipe.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
 
 
@@ -166,7 +166,7 @@ def _train_unet(
     plan = shop.plan(recipe, "unet", recipe.steps, recipe.learning_rate, recipe.average)
     rest = [entry.name for entry in fields(recipe) if not entry.name.startswith("detector")]
     # Not only by its name: a U-Net trained on with another encoder of the name would read neither.
-    fit(plan, unet, captions, losses, shop.workers, _key(recipe, *rest) + encoder.fingerprint)
+    fit(plan, unet, captions, losses, shop.workers, _key(recipe, *rest) + encoder.identity)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from .. import hub
+from ..identity import identify
 from ..registry import ModelSpec, resolve
 from .quiet import hide_loading_bars
 
@@ -35,6 +37,12 @@ class SigLIP:
     def __init__(self, spec: ModelSpec, model: SiglipModel, tokenizer: Tokenizer, look: SiglipImageProcessor) -> None:
         self.spec, self._model, self._tokenizer, self._look = spec, model, tokenizer, look
         self._end, self._pad = (tokenizer.token_to_id(token) for token in (_END, _PAD))
+
+    @cached_property
+    def identity(self) -> str:
+        """As `Encoder` has it (`longclip.identity`); the weights are those that were loaded."""
+        config, look = self._model.config.to_dict(), json.dumps(self._look.to_dict(), sort_keys=True, default=str)
+        return identify(self._model, config, self._tokenizer.to_str(), look)
 
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from ..embeddings import write_embeddings
+from ..embeddings import map_embeddings, write_embeddings
 from ..gallery import GalleryError
 from .embedding import PartEmbedder
 from .leftovers import Leftovers
-from .plan import GALLERY, KEPT, LOCKS, MEAN, ROWS, Part, Plan, make_plan, read_part, read_plan, vectors_folder
+from .plan import GALLERY, KEPT, LOCKS, MEAN, ROWS, VECTORS, Part, Plan, make_plan, read_part, read_plan, vectors_folder
 from .stored import StoredGallery
 
 if TYPE_CHECKING:
@@ -60,8 +61,11 @@ def make_gallery(
     gallery may choose. Raises GalleryError, DataError or FileNotFoundError for a source of no use.
     """
     folder = Path(folder)
-    if any(not encoder.fingerprint for encoder in encoders):
+    if any(not encoder.identity for encoder in encoders):
         raise GalleryError("a stored gallery is made by models whose weights are fixed")
+    if len({encoder.identity for encoder in encoders}) < len(encoders):
+        names = ", ".join(encoder.spec.name for encoder in encoders)
+        raise GalleryError(f"two of the models {names} are the same: wanted each once")
     plan = make_plan(source, folder, pictures, mean)
     making = Making(len(plan))
     for number, encoder in enumerate(encoders):
@@ -104,6 +108,7 @@ class _Work:
             if waiting:
                 time.sleep(LOOK)
         _sweep(self.folder, self.vectors)
+        _remove_former(self.folder, self.vectors, _reference(self.encoder))
 
     def _has_made(self, part: Part) -> bool:
         """Whether the part is there, perhaps made just now; not if another process is at it."""
@@ -124,10 +129,14 @@ class _Work:
     def _make(self, part: Part, path: Path) -> None:
         rows = read_part(self.folder, part)
         arrays, broken = self.embedder.embed(rows, lambda count: self.note(self.done + count))
-        spec = self.encoder.spec
-        model = str(spec.path) if spec.path else spec.name
-        origin = {"model": model, "name": spec.name, "weights": self.encoder.fingerprint, "broken": json.dumps(broken)}
-        write_embeddings(path, arrays, origin)
+        origin = {"model": _reference(self.encoder), "name": self.encoder.spec.name, "broken": json.dumps(broken)}
+        write_embeddings(path, arrays, origin | {"embedder": self.encoder.identity})
+
+
+def _reference(encoder: Encoder) -> str:
+    """What `longclip.load` takes, wherever it is called from."""
+    spec = encoder.spec
+    return os.path.abspath(spec.path) if spec.path else spec.name
 
 
 def _rotate(parts: list[Part]) -> list[Part]:
@@ -144,3 +153,12 @@ def _sweep(folder: Path, vectors: Path) -> None:
         for file in (*vectors.iterdir(), *(folder / ROWS).iterdir()):
             if file.name.partition(".")[0] not in names:
                 file.unlink(missing_ok=True)
+
+
+def _remove_former(folder: Path, vectors: Path, model: str) -> None:
+    """Removes the vectors of what had the model's place before it was trained again or mended: nothing there loads it now."""
+    for other in (folder / VECTORS).iterdir():
+        with suppress(ValueError, OSError):
+            file = next(other.glob("*.safetensors"), None)
+            if other != vectors and file and map_embeddings(file)[1].get("model") == model:
+                shutil.rmtree(other, ignore_errors=True)

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..gallery import IMAGE
-from .plan import vectors_folder
 from .stored import StoredGallery, Vectors
 
 if TYPE_CHECKING:
@@ -163,9 +162,11 @@ class Milvus:
 
 
 def collection_name(gallery: StoredGallery, encoder: Encoder, kind: str) -> str:
-    """Of letters, digits and underscores, as Milvus wants it: the folder's name, and a hash of that, the model and the kind."""
+    """Of letters, digits and underscores, as Milvus wants it: the folder's name, and a hash of that, of what the gallery was
+    made from, of the encoder's identity, and of the kind."""
     named = gallery.folder.resolve().name
-    digest = hashlib.blake2b(f"{named} {vectors_folder(Path(), encoder).name} {kind}".encode(errors="replace"), digest_size=6)
+    made_of = json.dumps([named, gallery.plan.source, gallery.plan.pictures, encoder.identity, kind])
+    digest = hashlib.blake2b(made_of.encode(), digest_size=6)
     return f"g_{re.sub(r'[^0-9a-zA-Z]+', '_', named)[:40]}_{kind}_{digest.hexdigest()}"
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from ..checkpoints.files import part_of
+from ..contents import stamp_of
 from ..data.readers import find_format
 from ..gallery import GalleryError
 from .rows import Row, Source
@@ -118,8 +119,11 @@ def read_part(folder: Path, part: Part) -> list[Row]:
 
 
 def vectors_folder(folder: Path, encoder: Encoder) -> Path:
-    """Where a gallery's embeddings by an encoder are: by its name and its weights, since either may change alone."""
-    return folder / VECTORS / f"{encoder.spec.name.replace('/', '--').replace(':', '--')}@{encoder.fingerprint[:16]}"
+    """Where a gallery's embeddings by an encoder are: found by its identity; its name is there for people."""
+    ending = f"@{encoder.identity[:16]}"
+    found = sorted((folder / VECTORS).glob(f"*{ending}"))
+    name = encoder.spec.name.replace("/", "--").replace(":", "--")
+    return found[0] if found else folder / VECTORS / f"{name}{ending}"
 
 
 def cut(rows: Iterable[Row], mean: int = MEAN) -> Iterator[list[Row]]:
@@ -141,8 +145,7 @@ def _read_parts(source: Source, folder: Path, old: Plan | None, mean: int) -> It
         yield from ((_write_part(folder, rows), "", []) for rows in cut(source.rows(), mean))
     known = {part.name: part for part in old.parts} if old else {}
     for shard in shards:
-        found = shard.stat()
-        stamp = [found.st_size, found.st_mtime_ns]
+        stamp = list(stamp_of(shard))
         before, names = old.shards.get(str(shard), ([], [])) if old else ([], [])
         if before == stamp:
             parts = [known[name] for name in names]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..contents import stamp_of
 from ..data.pairs import DataError, Pair, Slice
 from ..data.readers import find_format, read_data
 from ..data.readers.fields import PICTURE, text_fields
@@ -23,11 +24,11 @@ from ..images import read_bytes
 
 @dataclass(frozen=True)
 class Row:
-    """A picture of a gallery: `stamp` is its file's size and time of change; texts that are not known are empty."""
+    """A picture of a gallery: `stamp` is `longclip.contents.stamp_of` its file; texts that are not known are empty."""
 
     id: str
     picture: Path | Slice
-    stamp: tuple[int, int]
+    stamp: tuple[int, ...]
     caption: str = ""
     short_caption: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -129,9 +130,8 @@ def _within(picture: Path | Slice, root: Path) -> str:
     return name if isinstance(picture, Path) else f"{name}/{picture.start}"
 
 
-def _stamp(picture: Path | Slice) -> tuple[int, int] | None:
+def _stamp(picture: Path | Slice) -> tuple[int, ...] | None:
     try:
-        found = (picture.path if isinstance(picture, Slice) else picture).stat()
+        return stamp_of(picture.path if isinstance(picture, Slice) else picture)
     except (OSError, ValueError):
         return None
-    return found.st_size, found.st_mtime_ns

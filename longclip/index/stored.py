@@ -29,14 +29,14 @@ class Vectors:
     """Embeddings of a gallery by one model: blocks float32 [n_i, dim], the first row of each being ``starts[i]``.
 
     A row of NaN is of a picture that cannot be read, or a caption that there is not. `missing` rows are not embedded yet.
-    `model` is what `longclip.load` takes, `weights` the fingerprint of what it loads.
+    `model` is what `longclip.load` takes, `embedder` the identity of what that loaded.
     """
 
     blocks: list[np.ndarray]
     starts: np.ndarray
     missing: int = 0
     model: str = ""
-    weights: str = ""
+    embedder: str = ""
     broken: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -129,11 +129,14 @@ class StoredGallery:
         if not blocks:
             what = "pictures" if kind == IMAGE else "captions"
             if missing == len(self):
-                others = ", ".join(self.models.values()) or "none"
+                others = ", ".join(dict.fromkeys(self.models.values())) or "none"
                 name = encoder if isinstance(encoder, str) else encoder.spec.name
-                raise GalleryError(f"{self.folder} is not embedded by {name} with these weights; it is by: {others}")
+                raise GalleryError(
+                    f"{self.folder} is not embedded by {name} as it is now (weights, settings and tokenizer count); it is by: "
+                    f"{others}. Bring it up to date with python -m longclip index"
+                )
             raise GalleryError(f"{self.folder} has no {what} that are embedded")
-        return Vectors(blocks, np.array(starts), missing, origin["model"], origin["weights"], tuple(broken))
+        return Vectors(blocks, np.array(starts), missing, origin["model"], origin.get("embedder", ""), tuple(broken))
 
     def kinds(self, encoder: Encoder | str) -> tuple[str, ...]:
         """`IMAGE`, and `TEXT` where there are captions that this encoder has embedded."""
