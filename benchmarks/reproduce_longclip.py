@@ -42,6 +42,8 @@ def arms(steps: int) -> list[Arm]:
         steps=steps,
         batch=64,
         learning_rate=3e-4,
+        weight_decay=0.05,
+        beta2=0.98,
         warmup=40,
         components=16,
         short_weight=0.5,

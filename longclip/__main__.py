@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser(arguments[:1]).parse_args(arguments)
     try:
         return _module(args.command).run(args)
-    except (ValueError, HubError, FileNotFoundError, FileExistsError, PermissionError) as error:
+    except (ValueError, HubError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

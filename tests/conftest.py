@@ -79,10 +79,10 @@ def tiny_clip(tmp_path_factory) -> Path:
 
 def _read_few_words(patch: pytest.MonkeyPatch) -> None:
     from longclip.picturebook import words
-    from longclip.training import run
+    from longclip.training import start
 
-    patch.setattr(run, "all_texts", lambda: words.training_texts("train", 40))
-    patch.setattr(run, "training_texts", lambda: words.training_texts("train", 40))
+    patch.setattr(start, "all_texts", lambda: words.training_texts("train", 40))
+    patch.setattr(start, "training_texts", lambda: words.training_texts("train", 40))
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ CLIP = Recipe(
     steps=6,
     batch=16,
     warmup=2,
+    learning_rate=1e-3,
     validate_on=0,
 )
 
@@ -31,7 +32,7 @@ CLIP = Recipe(
 def fine_tuning(base: Path, **changes) -> Recipe:
     """Four steps of Long-CLIP fine-tuning on scenes, half of them in families."""
     recipe = Recipe("tiny-longclip", str(base), steps=4, batch=40, warmup=1, learning_rate=5e-3, validate_on=0)
-    return replace(recipe, **{"family_share": 0.5} | changes)
+    return replace(recipe, **{"family_share": 0.5, "summary_drop": 0.7, "sentences": "sample"} | changes)
 
 
 def weights(folder: Path) -> dict:

@@ -106,7 +106,7 @@ def pair_data(folder, count=12, broken=()):
 
 
 def pair_batches(data, share=None, **changes):
-    recipe = replace(fine_tuning("base"), data="table:x", batch=8, steps=9, **changes)
+    recipe = replace(fine_tuning("base"), data="table:x", batch=8, components=4, steps=9, **changes)
     return PairBatches(recipe, data, Preprocessing((16, 16)), share or Share())
 
 

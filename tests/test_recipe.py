@@ -21,7 +21,7 @@ def test_a_recipe_that_ships_can_be_read_and_changed(name):
     [
         ({"objective": "clip"}, "objective 'clip' is unknown; there are contrastive, primary-component, square"),
         ({"summary_drop": 7}, "summary_drop is 7, wanted a share"),
-        ({"batch": 0}, "batch is 0, wanted at least 1"),
+        ({"batch": 1}, "batch is 1, wanted at least 2"),
         ({"batch": "64"}, "batch is '64', wanted a whole number"),
         ({"learning_rate": True}, "learning_rate is True, wanted a number"),
         ({"base": None, "model": {}}, "either a base model or a model config"),

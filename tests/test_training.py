@@ -22,6 +22,7 @@ from longclip.positions import stretch_positions
 from longclip.training import estimate, loop, run, state
 from longclip.training.recipe import Recipe
 from longclip.training.scenes import SceneBatches
+from longclip.training.schedule import schedule
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -166,7 +167,7 @@ def test_positions_can_stay_as_stretching_made_them(tmp_path, tiny_clip):
 
 
 def test_a_folder_of_another_run_is_refused(tiny_clip):
-    with pytest.raises(ValueError, match="run of another recipe .it differs in seed"):
+    with pytest.raises(ValueError, match="run of another recipe: its seed is 0, now 1"):
         loop.train(replace(CLIP, seed=1), tiny_clip, workers=0)
 
 
@@ -192,7 +193,7 @@ def test_the_logit_scale_stays_below_100(tmp_path):
 
 
 def test_the_schedule_warms_up_and_falls_to_a_hundredth():
-    rates = [run.schedule(step, 10, 100) for step in range(101)]
+    rates = [schedule(step, 10, 100) for step in range(101)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == rates[9] == 1.0
     assert rates[-1] == pytest.approx(0.01) and rates[55] == pytest.approx(0.505)
 

@@ -83,6 +83,9 @@ class Plan:
             short_details=0.5,
             smoothing=0.05,
             learning_rate=self.rate,
+            weight_decay=0.05,
+            beta2=0.98,
+            crop=0.9,
             stored="fp16",
             keep=1,
         )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
+
+from ..recipes import OptionError, flag
 
 
 def add_flags(
@@ -22,12 +25,13 @@ def add_flags(
             group = parser.add_argument_group(starts[entry.name], "Flags lie over the recipe's values.")
         if "help" in entry.metadata:
             form = str if entry.default is None else type(entry.default)
+            shown = _shown(entry.default)
             allowed = (choices or {}).get(entry.name)
             metavar = None if allowed else {int: "N", float: "X", str: "TEXT"}[form]
-            default = "" if entry.default in (None, "") else f" (default: {entry.default})"
+            default = f" (default: {shown})" if shown else ""
             group.add_argument(
-                f"--{entry.name.replace('_', '-')}",
-                type=form,
+                flag(entry.name),
+                type=number if form is float else form,
                 choices=allowed,
                 metavar=metavar,
                 help=(entry.metadata["help"] + default).replace("%", "%%"),
@@ -38,3 +42,34 @@ def given_flags(args: argparse.Namespace, kind: type) -> dict[str, Any]:
     """The values of the flags that were given."""
     values = {entry.name: getattr(args, entry.name) for entry in fields(kind) if "help" in entry.metadata}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def number(text: str) -> float:
+    """A number from the command line, whole where it is written so."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+@contextmanager
+def naming_flags(given: Mapping[str, Any]) -> Iterator[None]:
+    """Lets a refused value be called by its flag, where it was given by one of `given`, and by its key where it was not."""
+    try:
+        yield
+    except OptionError as error:
+        if error.option in given:
+            raise ValueError(error.as_flag()) from error
+        raise
+
+
+def count(text: str) -> int:
+    """A whole number of 0 or more from the command line."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is below 0")
+    return value
+
+
+def _shown(default: Any) -> str:
+    return "" if default in (None, "") else f"{default:g}" if isinstance(default, float) else str(default)

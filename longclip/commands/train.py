@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import sys
 from pathlib import Path
 
+from ..recipes import flag
 from ..training.recipe import CHOICES, Recipe, read_recipe
-from .flags import add_flags, given_flags
+from .flags import add_flags, count, given_flags, naming_flags
 
 HELP = "fine-tune a CLIP into a Long-CLIP, from a recipe or from flags"
 _GROUPS = (
@@ -21,10 +23,16 @@ _GROUPS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", nargs="?", help="a recipe that ships (long-clip, picturebook-longclip, …) or a TOML file")
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        help="a recipe that ships (long-clip, debias-clip, …) or a TOML file; none: long-clip's rate, in smaller batches",
+    )
     parser.add_argument("--config", metavar="FILE", help="the same, as a flag")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model; a run found there is continued")
-    parser.add_argument("--workers", type=int, default=1, help="processes that prepare pictures (0: in the loop)")
+    parser.add_argument(
+        "--workers", type=count, default=1, metavar="N", help="processes that prepare pictures (0: in the loop)"
+    )
     add_flags(parser, Recipe, _GROUPS, CHOICES)
 
 
@@ -35,13 +43,18 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"got the recipe {args.recipe!r} and --config {args.config!r}: one of them is meant")
     source = args.recipe or args.config
     changes = given_flags(args, Recipe)
-    recipe = read_recipe(source, **changes)
-    flags = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in changes.items()]
+    flags = [f"{flag(name)} {shlex.quote(str(value))}" for name, value in changes.items()]
     command = " ".join(["python -m longclip train", *([shlex.quote(source)] if source else []), *flags])
+
+    def announce(lines: list[str]) -> None:
+        print("\n".join(lines), file=sys.stderr if args.json else sys.stdout, flush=True)
+
     try:
-        folder = train(recipe, args.out, args.workers, command)
+        with naming_flags(changes):
+            recipe = read_recipe(source, **changes)
+            folder = train(recipe, args.out, args.workers, command, announce=announce)
     except Interrupted as stopped:
-        print(f"\n{stopped}")
+        print(f"\n{stopped}", file=sys.stderr if args.json else sys.stdout)
         return 130
     print(json.dumps({"folder": str(folder)}) if args.json else f"{recipe.name} is in {folder}")
     return 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from ..diffusion.recipe import DiffusionRecipe, read_recipe
 from ..generation.specs import EMBEDDED
-from .flags import add_flags, given_flags
+from .flags import add_flags, count, given_flags, naming_flags
 
 HELP = "train a text-to-image pipeline of the picture book, in Stable Diffusion's layout"
 _GROUPS = (
@@ -27,21 +28,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stage", nargs="+", help="train these alone: autoencoder, latents, detector, unet; writes no pipeline"
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes (0: in the loop)")
+    parser.add_argument("--workers", type=count, default=1, metavar="N", help="processes that draw scenes (0: in the loop)")
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
     add_flags(parser, DiffusionRecipe, _GROUPS)
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..diffusion.preview import preview
     from ..diffusion.stages import STAGES, train
     from ..training.stopping import Interrupted
 
-    recipe = read_recipe(args.recipe, **given_flags(args, DiffusionRecipe))
+    changes = given_flags(args, DiffusionRecipe)
     work = args.work or args.out.with_name(args.out.name + "-work")
     try:
-        folder = train(recipe, work, args.out, args.workers, args.stage or STAGES, args.device)
+        with naming_flags(changes):
+            recipe = read_recipe(args.recipe, **changes)
+            print("\n".join(preview(recipe, args.stage or STAGES)), file=sys.stderr if args.json else sys.stdout, flush=True)
+            folder = train(recipe, work, args.out, args.workers, args.stage or STAGES, args.device)
     except Interrupted as stopped:
-        print(f"\n{stopped}")
+        print(f"\n{stopped}", file=sys.stderr if args.json else sys.stdout)
         return 130
     done = folder if args.stage is None else work
     print(json.dumps({"folder": str(done)}) if args.json else f"{recipe.name} is in {done}")

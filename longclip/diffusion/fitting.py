@@ -15,8 +15,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ..recipes import differences
 from ..training.batches import load_batches
-from ..training.run import schedule
+from ..training.journal import LOG, forget
+from ..training.schedule import schedule, warmup_steps
 from ..training.state import load_state, save_state
 from ..training.stopping import Interrupted, asked_to_stop
 
@@ -31,7 +33,7 @@ class Fit:
     folder: Path
     steps: int
     rate: float
-    warmup: int
+    warmup: float
     save_every: int
     seed: int
     average: float = 0.0
@@ -49,34 +51,41 @@ def fit(
     """Train `module` in place on the sum of `losses`, from wherever its folder stands; it stays on the plan's device.
 
     losses: of a batch, on that device, and of the randomness of its step (noise and so on, so that a resumed run draws the
-    same). `recipe` is kept with the state. Raises Interrupted after Ctrl-C or SIGTERM (the state is saved), ValueError for a
-    folder with the state of another recipe, FloatingPointError for a loss that is not finite, OSError where a state cannot
-    be written.
+    same). `recipe`, a JSON object, is kept with the state. Raises Interrupted after Ctrl-C or SIGTERM (the state is saved),
+    ValueError for a folder with the state of another recipe, FloatingPointError for a loss or a gradient that is not finite,
+    OSError where a state cannot be written.
     """
     module.to(plan.device)
     optimizer = torch.optim.AdamW(module.parameters(), lr=plan.rate, weight_decay=0.01, betas=(0.9, 0.99))
     averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(plan.average))
     step, seconds = _resume(plan, module, averaged, optimizer, recipe)
     plan.folder.mkdir(parents=True, exist_ok=True)
+    forget(plan.folder / LOG, step)
+    warmup = warmup_steps(plan.warmup, plan.steps)
     bar = tqdm(total=plan.steps, initial=step, desc=plan.name, mininterval=5)
-    with asked_to_stop() as asked, bar, (plan.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+    with asked_to_stop() as asked, bar, (plan.folder / LOG).open("a", encoding="utf-8") as log:
         loader = load_batches(batches, range(step, plan.steps), workers if step < plan.steps else 0)
         tick = time.perf_counter()
         for batch in loader:
             module.train()
             for group in optimizer.param_groups:
-                group["lr"] = plan.rate * schedule(step, plan.warmup, plan.steps)
+                group["lr"] = plan.rate * schedule(step, warmup, plan.steps)
             rng = torch.Generator(plan.device).manual_seed(plan.seed * 1_000_003 + step)
             values = losses(_moved(batch, plan.device), rng)
             loss = torch.stack(list(values.values())).sum()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            norm = torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             step += 1
             stop, last = asked(), step == plan.steps
             noted, saved = last or step % _LOG_EVERY == 0, last or stop or step % plan.save_every == 0
-            if (noted or saved or plan.device == "cpu") and not loss.isfinite():  # asking makes a GPU wait
-                raise FloatingPointError(f"the loss of {plan.name} is {loss.item()} at step {step}; its last state is kept")
+            if (noted or saved or plan.device == "cpu") and not (
+                loss.isfinite() and norm.isfinite()
+            ):  # asking makes a GPU wait
+                raise FloatingPointError(
+                    f"the loss of {plan.name} is {loss.item()} at step {step}, the norm of its gradient {norm.item()}: a lower "
+                    "learning rate may help; its last state is kept"
+                )
             optimizer.step()
             if plan.average:
                 averaged.update_parameters(module)
@@ -112,8 +121,19 @@ def _resume(
     if state is None:
         return 0, 0.0
     if state["recipe"] != recipe:
-        raise ValueError(f"{plan.folder} holds a run of another recipe; choose another folder, or remove its state-*.pt")
+        raise ValueError(
+            f"{plan.folder} holds a run of another recipe{_other(state['recipe'], recipe)}; choose another folder, or remove "
+            "its state-*.pt"
+        )
     module.load_state_dict(state["model"])
     averaged.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     return state["step"], state["seconds"]
+
+
+def _other(stored: str, wanted: str) -> str:
+    try:
+        found = differences(json.loads(stored), json.loads(wanted))
+    except (ValueError, AttributeError):  # of an older version, which wrote more than JSON
+        found = []
+    return f": {'; '.join(found)}" if found else ""

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ..generation.specs import EMBEDDED
-from ..recipes import check_counts, check_kinds, check_shares, option, read_fields
+from ..recipes import OptionError, check_kinds, check_range, check_share_or_count, check_shares, option, read_fields
 
-# Numbers that may be 0.
-_FROM_ZERO = ("seed", "first_steps")
+# Numbers that may be 0, and those that are more.
+_FROM_ZERO = ("seed", "first_steps", "divergence", "grounding")
+_MORE = ("autoencoder_rate", "learning_rate", "detector_rate", "things")
+# A step's randomness is seeded with a million times the seed.
+_LARGEST_SEED = 2**40
 RECIPES = Path(__file__).with_name("recipes")
 
 
@@ -49,22 +52,28 @@ class DiffusionRecipe:
     detector_batch: int = option(32, "scenes a step of the detector")
     detector_rate: float = option(1.5e-3, "the detector's highest learning rate")
 
-    warmup: int = option(100, "steps over which each learning rate rises")
+    warmup: float = option(0.03, "what each learning rate rises over: a share of its steps, below 1, or a number of steps")
     save_every: int = option(200, "steps between two states on disk")
 
     def __post_init__(self) -> None:
         check_kinds(self)
-        check_counts(
-            self, [entry.name for entry in fields(self) if isinstance(entry.default, int) and entry.name not in _FROM_ZERO]
-        )
-        check_shares(self, ("unsaid", "summary_drop", "short", "average"))
+        counts = [entry.name for entry in fields(self) if isinstance(entry.default, int)]
+        check_range(self, [name for name in counts if name not in _FROM_ZERO], 1)
+        check_range(self, _FROM_ZERO, 0)
+        check_range(self, _MORE, 0, above=True)
+        check_range(self, ("seed",), 0, _LARGEST_SEED)
+        check_range(self, ("average",), 0, 1, below=True)
+        check_shares(self, ("unsaid", "summary_drop", "short"))
+        check_share_or_count(self, ("warmup",), "the steps")
         if self.size % 16:
-            raise ValueError(f"size is {self.size}, wanted a multiple of 16: the latents have a quarter of it, halved twice")
+            raise OptionError(
+                "size", f"is {self.size}, wanted a multiple of 16: the latents have a quarter of it, halved twice"
+            )
 
 
 def read_recipe(source: str | Path = EMBEDDED, **changes: Any) -> DiffusionRecipe:
     """A recipe by the name of one that ships or from a TOML file, with `changes` laid over it (None changes nothing).
 
-    Raises ValueError for an unknown name or key.
+    Raises ValueError for an unknown name or key, OptionError for a value that is refused.
     """
     return read_fields(DiffusionRecipe, RECIPES, source, changes)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from ..encoder import Encoder, load
 from ..generation.pipelines import load_pipeline
 from ..generation.text_models import clip_tokenizer, text_model
 from ..generation.word_maps import record_attention
+from ..recipes import differences
 from ..training.batches import load_batches
+from ..training.journal import claim
 from .autoencoder import FACTOR, autoencoder_losses, build_autoencoder, scale_latents
 from .denoiser import build_scheduler, build_unet, denoiser_losses, read_evenly
 from .detector import Detector, build_detector, detector_losses, load_detector
@@ -28,7 +31,7 @@ from .recipe import DiffusionRecipe
 from .scenes import NO_KIND, Captions, Pictures, scaled
 
 STAGES = ("autoencoder", "latents", "detector", "unet")
-LATENTS, DETECTOR = "latents", "detector"
+LATENTS, DETECTOR, MADE = "latents", "detector", "recipe.json"
 #: No file of the pipeline is larger.
 LARGEST_FILE = "9MB"
 _LATENTS_A_FILE = 4096
@@ -62,16 +65,29 @@ def train(
 ) -> Path:
     """Train the stages in `work` and write the pipeline to `out`, with the detector in its folder `detector`. Returns `out`.
 
-    What `work` already holds of a stage is not made again, and of a `recipe.base` the U-Net alone is trained. With only some of
-    the `stages`, nothing is written to `out`. device: where they are trained; a GPU where there is one, if it is not said.
-    Raises Interrupted after Ctrl-C or SIGTERM, ValueError for a base that does not fit, and what `fitting.fit` raises.
+    What `work` already holds of a stage is not made again, a finished `out` of the same recipe is left as it is, and of a
+    `recipe.base` the U-Net alone is trained. With only some of the `stages`, nothing is written to `out`. device: where they
+    are trained; a GPU where there is one, if it is not said.
+    Raises Interrupted after Ctrl-C or SIGTERM, ValueError for a base that does not fit, for an `out` that holds something
+    else and a `work` that another run writes to, and what `fitting.fit` raises.
     """
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
         raise ValueError(f"stage {', '.join(unknown)} is unknown; there are {', '.join(STAGES)}")
-    shop = _Workshop(work, workers, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    with claim(work):
+        return _train(recipe, _Workshop(work, workers, device or _fastest()), out, stages)
+
+
+def _fastest() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _train(recipe: DiffusionRecipe, shop: _Workshop, out: Path, stages: Sequence[str]) -> Path:
     torch.manual_seed(recipe.seed)
     encoder = load(recipe.encoder, device=shop.device)
+    whole = set(stages) == set(STAGES)
+    if whole and _is_made(recipe, out, encoder):
+        return out
     width = encoder.model.config["text_cfg"]["width"]
     if recipe.base is None:
         autoencoder, detector, unet = build_autoencoder(recipe), build_detector(recipe), build_unet(recipe, width)
@@ -85,10 +101,30 @@ def train(
         latents, kinds = _make_latents(recipe, shop, autoencoder)
         if "unet" in stages:
             _train_unet(recipe, shop, unet, encoder, latents * autoencoder.config.scaling_factor, kinds)
-    if set(stages) == set(STAGES):
-        write_pipeline(recipe, out, autoencoder, unet, encoder)
+    if whole:
         detector.save(out / DETECTOR)
+        write_pipeline(recipe, out, autoencoder, unet, encoder)
     return out
+
+
+def _is_made(recipe: DiffusionRecipe, out: Path, encoder: Encoder) -> bool:
+    """Whether `out` holds the pipeline of this recipe. Raises ValueError where it holds something else."""
+    if not out.exists() or not any(out.iterdir()) or not (out / MADE).is_file() and not (out / "model_index.json").exists():
+        return False
+    try:
+        made = json.loads((out / MADE).read_text("utf-8"))
+        found = differences(made["recipe"], asdict(recipe)) + differences(
+            made, _made(recipe, encoder) | {"recipe": made["recipe"]}
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        found = [f"its {MADE} cannot be read"]
+    if found:
+        raise ValueError(f"{out} holds another pipeline: {'; '.join(found)}. Choose another folder (--out), or remove it")
+    return True
+
+
+def _made(recipe: DiffusionRecipe, encoder: Encoder) -> dict[str, Any]:
+    return {"recipe": asdict(recipe), "encoder": encoder.identity}
 
 
 def write_pipeline(
@@ -107,8 +143,7 @@ def write_pipeline(
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(out, safe_serialization=True, max_shard_size=LARGEST_FILE)
-    made = {"recipe": asdict(recipe), "encoder": encoder.identity}
-    (out / "recipe.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
+    (out / MADE).write_text(json.dumps(_made(recipe, encoder), indent=1) + "\n", "utf-8")
 
 
 def _parts_of(recipe: DiffusionRecipe, text_width: int) -> tuple[AutoencoderKL, Detector, UNet2DConditionModel]:
@@ -166,7 +201,8 @@ def _train_unet(
     plan = shop.plan(recipe, "unet", recipe.steps, recipe.learning_rate, recipe.average)
     rest = [entry.name for entry in fields(recipe) if not entry.name.startswith("detector")]
     # Not only by its name: a U-Net trained on with another encoder of the name would read neither.
-    fit(plan, unet, captions, losses, shop.workers, _key(recipe, *rest) + encoder.identity)
+    key = json.loads(_key(recipe, *rest)) | {"weights of the encoder": encoder.identity}
+    fit(plan, unet, captions, losses, shop.workers, json.dumps(key))
 
 
 @torch.no_grad()
@@ -192,7 +228,10 @@ def _make_latents(recipe: DiffusionRecipe, shop: _Workshop, autoencoder: nn.Modu
     if not made_from.is_file():
         made_from.write_text(key, "utf-8")
     elif made_from.read_text("utf-8") != key:
-        raise ValueError(f"{folder} holds latents of another recipe: choose another folder, or remove this one")
+        other = differences(json.loads(made_from.read_text("utf-8")), json.loads(key))
+        raise ValueError(
+            f"{folder} holds latents of another recipe: {'; '.join(other)}. Choose another folder (--work), or remove this one"
+        )
     calls = -(-recipe.scenes // _PICTURES_A_CALL)
     a_file = _LATENTS_A_FILE // _PICTURES_A_CALL
     files = {first: folder / f"{first:06d}.npz" for first in range(0, calls, a_file)}

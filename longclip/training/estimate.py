@@ -7,9 +7,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from .loop import make_batches, read_training_data
 from .recipe import Recipe
 from .run import start
+from .sources import make_batches, read_training_data
 from .step import read_evenly
 
 _TRIED = 4
@@ -24,7 +24,7 @@ def estimate_steps(recipe: Recipe, seconds: float) -> int:
     run = start(recipe, Path())
     batches = make_batches(run, data)
     read_evenly(run, batches[0])
-    run.towers.train()
+    run.train_mode()
     times = []
     for number in range(_TRIED):
         begun = time.perf_counter()

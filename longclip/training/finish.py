@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from .card import write_model
-from .loop import name_data, read_training_data
+from .preview import preview
 from .recipe import Recipe
 from .run import start
+from .sources import identify_data, name_data, read_training_data
 from .validation import Validation
 
 
@@ -24,10 +25,14 @@ def finish(recipe: Recipe, folder: Path, command: str = "") -> dict[str, float]:
 
     Raises FileNotFoundError where the folder holds no state, ValueError where that belongs to another recipe.
     """
+    given = recipe
     recipe, data, held_out = read_training_data(recipe)
     run = start(recipe, folder)
+    run.origin["data"] = identify_data(data)
     if not run.resume():
         raise FileNotFoundError(f"{folder} holds no state of a run to make a model of")
-    figures = Validation(run, held_out).measure(run) if recipe.validate_on else {}
-    write_model(run, command, figures, name_data(data))
+    validation = Validation(run, held_out) if recipe.validate_on else None
+    figures = validation.measure(run) if validation else {}
+    ahead = preview(given, recipe, data, held_out, run.processes)
+    write_model(run, command, figures, name_data(data), ahead, validation.count if validation else 0)
     return figures

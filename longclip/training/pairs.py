@@ -22,25 +22,32 @@ _ATTEMPTS = 20
 class PairBatches(Dataset):
     """Batch number -> the rows of this process, decoded and cropped.
 
-    A picture that cannot be read is named in the batch's `skipped` and another pair stands in for it.
+    A picture that cannot be read is named in the batch's `skipped` and another pair stands in for it. Without `look`, what is
+    said of pictures can be asked for alone (`told`).
     """
 
-    def __init__(self, recipe: Recipe, data: PairData, look: Preprocessing, share: Share = Share()) -> None:  # noqa: B008
+    def __init__(self, recipe: Recipe, data: PairData, look: Preprocessing | None, share: Share = Share()) -> None:  # noqa: B008
         self.recipe, self.data, self.look, self.rows = recipe, data, look, share.rows(recipe.batch)
-        self.policy = CaptionPolicy(recipe.short, recipe.short_details, recipe.summary_drop, recipe.sentences)
-        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+        self.policy = CaptionPolicy(
+            "first-sentence" if recipe.short == "detail" else recipe.short,
+            recipe.detail_share,
+            recipe.summary_drop,
+            recipe.sentences,
+        )
+        self._order = Order(recipe.seed, len(data.pairs), recipe.batch)
 
     def __len__(self) -> int:
         return self.recipe.steps * self.recipe.accumulate
 
     def __getitem__(self, step: int) -> Batch:
         recipe = self.recipe
+        first = step * recipe.batch
+        taken = {self._order[first + row] for row in range(recipe.batch)}
         images, long, short, names, skipped = [], [], [], [], []
         for row in self.rows:
-            rng = Random(f"pairs/{recipe.seed}/{step}/{row}")
-            number, image = self._read(self._number(step * recipe.batch + row), rng, skipped)
+            number, image = self._read(self._order[first + row], self._random("crop", step, row), taken, skipped)
             pair = self.data.pairs[number]
-            texts = self.policy.draw(pair, rng)
+            texts = self.policy.draw(pair, self._random("captions", step, row))
             images.append(image)
             long.append(texts[0])
             short.append(texts[1])
@@ -48,23 +55,60 @@ class PairBatches(Dataset):
         pixels = torch.from_numpy(np.stack(images))
         return Batch(pixels, long, short if recipe.uses_short else [], names=names, skipped=skipped)
 
-    def _number(self, place: int) -> int:
-        """The pair at a place of the endless sequence of shuffled epochs."""
-        epoch, place = divmod(place, len(self.data.pairs))
-        if epoch != self._epoch:
-            self._order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.data.pairs))
-            self._epoch = epoch
-        return int(self._order[place])
+    def told(self, step: int) -> list[tuple[Pair, str, str]]:
+        """The pairs of a whole batch with the long and the short caption that each has in it, no picture opened."""
+        pairs = [self.data.pairs[self._order[step * self.recipe.batch + row]] for row in range(self.recipe.batch)]
+        return [(pair, *self.policy.draw(pair, self._random("captions", step, row))) for row, pair in enumerate(pairs)]
 
-    def _read(self, number: int, rng: Random, skipped: list[str]) -> tuple[int, np.ndarray]:
+    def _random(self, what: str, step: int, row: int) -> Random:
+        return Random(f"{what}/{self.recipe.seed}/{step}/{row}")
+
+    def _read(self, number: int, rng: Random, taken: set[int], skipped: list[str]) -> tuple[int, np.ndarray]:
         crop = self.recipe.crop
         for _ in range(_ATTEMPTS):
             try:
                 return number, see(self.data.pairs[number], self.look, rng if crop < 1 else None, crop)
             except ImageError as error:
                 skipped.append(str(error))
-                number = rng.randrange(len(self.data.pairs))
+                # A pair that the batch has already would be its own wrong answer.
+                others = (rng.randrange(len(self.data.pairs)) for _ in range(_ATTEMPTS))
+                number = next((other for other in others if other not in taken), rng.randrange(len(self.data.pairs)))
         raise DataError(f"{_ATTEMPTS} pictures one after the other cannot be read; the last: {skipped[-1]}")
+
+
+class Order:
+    """Place -> number of the pair, in an endless sequence of shuffled epochs, of which no batch holds a pair twice.
+
+    The batch in which an epoch ends goes on with pairs of the next one that it does not have yet. Batches of more than
+    `count` pairs cannot be had that way, and repeat some.
+    """
+
+    def __init__(self, seed: int, count: int, batch: int) -> None:
+        self.seed, self.count, self.batch = seed, count, batch
+        self._epoch, self._numbers = -1, np.empty(0, dtype=np.int64)
+
+    def __getitem__(self, place: int) -> int:
+        epoch, place = divmod(place, self.count)
+        if epoch < self._epoch:
+            self._epoch = -1
+        while self._epoch < epoch:
+            self._epoch += 1
+            self._numbers = self._shuffled(self._epoch, self._numbers)
+        return int(self._numbers[place])
+
+    def _shuffled(self, epoch: int, before: np.ndarray) -> np.ndarray:
+        """The numbers of an epoch, `before` being those of the last one."""
+        numbers = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+        begun = epoch * self.count % self.batch  # rows of the batch that the last epoch did not fill
+        if not begun or self.batch > self.count:
+            return numbers
+        there, rest = set(before[-begun:].tolist()), self.batch - begun
+        twice = [place for place in range(rest) if int(numbers[place]) in there]
+        others = (place for place in range(rest, self.count) if int(numbers[place]) not in there)
+        for place in twice:
+            other = next(others)
+            numbers[place], numbers[other] = numbers[other], numbers[place]
+        return numbers
 
 
 def see(pair: Pair, look: Preprocessing, rng: Random | None = None, crop: float = 1.0) -> np.ndarray:

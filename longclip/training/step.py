@@ -7,6 +7,7 @@ process sees all features, no gradient has to pass through the gathering.
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -26,33 +27,45 @@ if TYPE_CHECKING:
 _TEXTS = ("long", "short", "negative")
 
 
-def add_gradient(run: Run, batch: Batch, last: bool = True) -> dict[str, float]:
-    """Add the gradient of a batch to the weights'; `last`: of those before an update, so that processes share it.
+def add_gradient(run: Run, batch: Batch, number: int = 0) -> dict[str, float]:
+    """Add the gradient of a batch, `number` of those before an update, to the weights'; the last is shared by processes.
 
     Returns the weighted losses, and what is watched beside them. Raises FloatingPointError for a loss that is not finite.
     """
+    last = not number or number == run.recipe.accumulate
     chunks = list(batch.split(run.recipe.chunk))
     if len(chunks) == 1:
+        _seed(run, number, 0)
         with _shared(run, last):
             features, losses = encode(run, batch)
             gradients, values = _gradients(run, batch, features)
             values |= _push(run, features, gradients, losses, 1.0)
         return values
+    parts = []
     with torch.no_grad():
-        parts = [encode(run, chunk, states=False)[0] for chunk in chunks]
+        for part, chunk in enumerate(chunks):
+            _seed(run, number, part)
+            parts.append(encode(run, chunk, states=False)[0])
     joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0] if name != "scale"}
     gradients, values = _gradients(run, batch, joined | {"scale": parts[0]["scale"]})
     first = 0
-    for number, chunk in enumerate(chunks):
+    for part, chunk in enumerate(chunks):
         rows = slice(first, first := first + len(chunk))
-        with _shared(run, last and number == len(chunks) - 1):
+        _seed(run, number, part)
+        with _shared(run, last and part == len(chunks) - 1):
             features, losses = encode(run, chunk)
             own = {name: gradient if name == "scale" else gradient[rows] for name, gradient in gradients.items()}
-            if number:
+            if part:
                 own["scale"] = torch.zeros_like(own["scale"])
             for name, value in _push(run, features, own, losses, len(chunk) / len(batch)).items():
                 values[name] = values.get(name, 0.0) + value
     return values
+
+
+def _seed(run: Run, number: int, chunk: int) -> None:
+    """Let what a tower drops at random (patches, paths) depend on step and chunk alone: the same in both passes, and later."""
+    name = f"{run.recipe.seed}/{run.step}/{number}/{chunk}/{run.accelerator.process_index}"
+    torch.manual_seed(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big"))
 
 
 def encode(run: Run, batch: Batch, states: bool = True) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -127,8 +140,8 @@ def _gradients(run: Run, batch: Batch, features: dict[str, Tensor]) -> tuple[dic
     total = torch.stack(list(losses.values())).sum()
     if not torch.isfinite(total):
         raise FloatingPointError(
-            f"the loss is {total.item()} at step {run.step} (learning rate {run.rate:.2e}; {named(batch)}); "
-            "the states on disk are untouched"
+            f"the loss is {total.item()} at step {run.step} (learning rate {run.rate:.2e}; {named(batch)}): a lower "
+            "learning_rate may help; the states on disk are untouched"
         )
     run.scaled(total).backward()
     gradients = {

@@ -50,9 +50,17 @@ class Validation:
         self.details = [_without_summary(text) for text in self.long]
         self.pictures = np.stack(pictures) if pictures else np.empty((0, 3, *run.look.size), dtype=np.uint8)
 
+    @property
+    def count(self) -> int:
+        """Held-out pairs that could be read."""
+        return len(self.pictures)
+
     def measure(self, run: Run) -> dict[str, float]:
-        """Recall at 1 in percent, by name, a tie counting against. Every process runs it."""
-        count, figures = len(self.pictures), {}
+        """Recall at 1 in percent, by name, a tie counting against. Every process runs it.
+
+        Raises FloatingPointError where a feature is not finite.
+        """
+        count, figures = self.count, {}
         if not count:
             return figures
         training = run.towers.training
@@ -64,7 +72,8 @@ class Validation:
                 text = _embed(lambda rows: run.towers(ids=run.tokenizer.batch(texts[rows]).to(run.device))["text"], count)  # noqa: B023
                 figures[f"{kind} text to image R@1"] = round(100 * recall(retrieval_ranks(text, image), 1), 2)
                 figures[f"{kind} image to text R@1"] = round(100 * recall(retrieval_ranks(image, text), 1), 2)
-        run.towers.train(training)
+        if training:
+            run.train_mode()
         return figures
 
 
@@ -77,4 +86,7 @@ def _without_summary(text: str) -> str:
 @torch.no_grad()
 def _embed(encode: Callable[[slice], Tensor], count: int) -> np.ndarray:
     parts = [encode(slice(first, first + _ROWS)).float().cpu().numpy() for first in range(0, count, _ROWS)]
-    return np.concatenate(parts)
+    rows = np.concatenate(parts)
+    if not np.isfinite(rows).all():
+        raise FloatingPointError("the model's features are not finite: a lower learning_rate may help")
+    return rows
