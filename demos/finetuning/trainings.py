@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import shutil
 import sys
 import time
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Lock, Thread, get_native_id
+from weakref import WeakSet
 
 from demos.finetuning.plan import command_line
+from longclip.training.preview import Preview, Warned
 from longclip.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
-# Validations over a run, and steps of warm-up: a tenth of them, within these bounds. AdamW's first steps, taken before it knows
-# the size of the gradients, would undo what the base knows.
+# Validations over a run, and steps of warm-up: a tenth of them, within these bounds, and at most half. AdamW's first steps,
+# taken before it knows the size of the gradients, would undo what the base knows.
 VALIDATIONS, SHORTEST_WARMUP, LONGEST_WARMUP = 12, 20, 50
 # Share of the time that validations leave to training.
 TRAINING_SHARE = 0.93
@@ -41,7 +45,7 @@ class _Left(Exception):
 
 @dataclass(eq=False)
 class Training:
-    """A run: what is done, and in the end its folder, or why there is none.
+    """A run: what is done, and in the end its folder, or why there is none. `warnings` say why it may learn little.
 
     `rows` are (step, figures) of each step; `before`, `stretched` and `after` are recall by name, of the base, of the base
     with its positions stretched, and of the model in the end. `session` is whose it is.
@@ -57,6 +61,7 @@ class Training:
     stretched: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
     problem: str = ""
+    warnings: Sequence[Warned] = ()
     place: TemporaryDirectory = field(default_factory=lambda: TemporaryDirectory("", "longclip-", ignore_cleanup_errors=True))
     over: Event = field(default_factory=Event)
     begun: float = 0.0
@@ -132,7 +137,7 @@ class Training:
         self.recipe = replace(
             self.recipe,
             steps=steps,
-            warmup=min(max(steps // 10, SHORTEST_WARMUP), LONGEST_WARMUP),
+            warmup=min(max(steps // 10, SHORTEST_WARMUP), LONGEST_WARMUP, max(1, steps // 2)),
             validate_every=max(1, steps // VALIDATIONS),
             save_every=steps,
         )
@@ -140,7 +145,7 @@ class Training:
         command = command_line(self.recipe)
         self.begun = time.monotonic()
         try:
-            train(self.recipe, self.folder, 0, command, self._note)
+            train(self.recipe, self.folder, 0, command, self._note, self._hear)
         except Interrupted:
             self._leave_if_alone()
             self.phase = "Measuring what it has learned"
@@ -157,6 +162,10 @@ class Training:
     def _leave_if_alone(self) -> None:
         if self._ending == "left" or time.monotonic() - self.seen > PATIENCE:
             raise _Left
+
+    def _hear(self, ahead: Preview) -> None:
+        """What the run will do, of which the page shows what is wrong with it."""
+        self.warnings = ahead.warnings
 
     def _note(self, step: int, values: dict[str, float]) -> bool:
         """Hears of a step; whether to go on."""
@@ -184,6 +193,7 @@ class Trainings:
                     f"{minutes} minute{'s' if minutes != 1 else ''}."
                 )
             self._now = Training(recipe, seconds, session)
+            _RUNNING.add(self._now)
             Thread(target=self._now.work, daemon=True, name="training").start()
             return self._now
 
@@ -192,6 +202,18 @@ class Trainings:
         with self._lock:
             if self._now is not None and self._now.session == session:
                 self._now.stop()
+
+
+_RUNNING: WeakSet[Training] = WeakSet()
+
+
+@atexit.register
+def end_all() -> None:
+    """Ends every run after the step under way and waits for that: an interpreter that goes away under a step crashes."""
+    for training in list(_RUNNING):
+        training.leave()
+    for training in list(_RUNNING):
+        training.over.wait()
 
 
 def _step_back() -> None:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..training.loop import Interrupted, train
+    from ..training.loop import Interrupted, Preview, train
 
     if args.recipe and args.config:
         raise ValueError(f"got the recipe {args.recipe!r} and --config {args.config!r}: one of them is meant")
@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
     flags = [f"{flag(name)} {shlex.quote(str(value))}" for name, value in changes.items()]
     command = " ".join(["python -m longclip train", *([shlex.quote(source)] if source else []), *flags])
 
-    def announce(lines: list[str]) -> None:
-        print("\n".join(lines), file=sys.stderr if args.json else sys.stdout, flush=True)
+    def announce(ahead: Preview) -> None:
+        print("\n".join(ahead.lines()), file=sys.stderr if args.json else sys.stdout, flush=True)
 
     try:
         with naming_flags(changes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -26,13 +27,14 @@ from .step import read_evenly
 from .stopping import Interrupted, asked_to_stop
 from .validation import Validation
 
-_LOG_EVERY = 10
+# Rows of the log: each tenth step of a long run, each step of a run of a hundred.
+_LOG_EVERY, _LOG_ROWS = 10, 100
 
 Report = Callable[[int, dict[str, float]], bool]
 """Called with the step and the figures of it; returning False ends the run, its state saved."""
 
-Announce = Callable[[list[str]], None]
-"""Called once before the first step, with what the run will do and what is wrong with that, a sentence each."""
+Announce = Callable[[Preview], None]
+"""Called once before the first step, with what the run will do and what is wrong with that."""
 
 
 def train(
@@ -61,23 +63,25 @@ def train(
         if not resumed and run.main:
             check_folder(folder)
         if announce and run.main:
-            announce(_announced(run, ahead))
+            announce(_from_here(run, ahead))
         if not (resumed and run.step >= recipe.steps and is_finished(folder)):
             _train(run, data, held_out, workers, command, report, ahead, resumed)
         run.accelerator.wait_for_everyone()
     return folder
 
 
-def _announced(run: Run, ahead: Preview) -> list[str]:
+def _from_here(run: Run, ahead: Preview) -> Preview:
+    """What is left to be done, where the run stands."""
     steps = run.recipe.steps
     if run.step < steps:
-        on = [f"goes on from step {run.step:,}"] if run.step else []
-        return [f"{run.recipe.name}: from {run.recipe.base or 'random weights'}, on {run.device}", *ahead.lines(), *on]
+        title = f"{run.recipe.name}: from {run.recipe.base or 'random weights'}, on {run.device}"
+        on = (f"goes on from step {run.step:,}",) if run.step else ()
+        return replace(ahead, facts=(title, *ahead.facts, *on))
     if is_finished(run.folder):
-        return [
-            f"{run.folder} holds this run, finished at step {steps:,}: it stays as it is. Another folder (--out) begins anew"
-        ]
-    return [f"all {steps:,} steps are taken: the model is written"]
+        return Preview(
+            (f"{run.folder} holds this run, finished at step {steps:,}: it stays as it is. Another folder (--out) begins anew",)
+        )
+    return Preview((f"all {steps:,} steps are taken: the model is written",))
 
 
 def _train(
@@ -117,7 +121,7 @@ def _train(
                 figures = validation.measure(run)
                 values |= figures
                 tick = time.perf_counter()
-            if run.step % _LOG_EVERY == 0 or last or measured:
+            if run.step % max(1, min(_LOG_EVERY, recipe.steps // _LOG_ROWS)) == 0 or last or measured:
                 bar.set_postfix({name: f"{value:.3f}" for name, value in values.items() if "R@" not in name}, refresh=False)
                 write({"step": run.step, "seconds": round(run.seconds, 1), "learning rate": run.rate} | values)
             stop = _agreed(run, asked() or (report is not None and not report(run.step, values)))

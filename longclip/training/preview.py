@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..data.pairs import DataError, Pair, PairData, Slice
@@ -24,23 +24,37 @@ _SMALL_BATCH, _RATE, _RATE_FROM_RANDOM = 64, 1e-5, 1e-3
 # Rows of a batch of which a larger share has a twin are worth a warning. How many rows are looked at to know it.
 _TWINS, _LOOKED_AT = 0.02, 4096
 _FEW_ROWS = 16
+# Above this rate a base forgets what it knows within some steps.
+_HIGH_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Warned:
+    """What is wrong with a run, and the fields of its recipe with which it is better, if such fields are known."""
+
+    sentence: str
+    better: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        flags = " ".join(f"{flag(name)} {value:g}" for name, value in self.better.items())
+        return f"{self.sentence}; try {flags}" if flags else self.sentence
 
 
 @dataclass(frozen=True)
 class Preview:
-    """Sentences about a run: what it will do, and what is wrong with that.
+    """What a run will do, in sentences, and what is wrong with that.
 
     highest_rate: the learning rate that it reaches. way: how far AdamW can move a weight in all its steps, about.
     """
 
     facts: tuple[str, ...]
-    warnings: tuple[str, ...]
-    highest_rate: float
-    way: float
+    warnings: tuple[Warned, ...] = ()
+    highest_rate: float = 0.0
+    way: float = 0.0
 
     def lines(self) -> list[str]:
         """All of it, a line each."""
-        return [*self.facts, *(f"warning: {sentence}" for sentence in self.warnings)]
+        return [*self.facts, *(f"warning: {warned}" for warned in self.warnings)]
 
 
 def preview(given: Recipe, recipe: Recipe, data: PairData | None, held_out: PairData | None, processes: int = 1) -> Preview:
@@ -51,30 +65,32 @@ def preview(given: Recipe, recipe: Recipe, data: PairData | None, held_out: Pair
     shared = f", shared by {processes} processes" if processes > 1 else ""
     passes = f", {recipe.steps * rows / len(data.pairs):.3g} passes over the data" if data is not None else ""
     measured = min(recipe.validate_on, held if data is not None else recipe.validate_on)
+    unmeasured = ": nothing is held out for it" if recipe.validate_on else ""
     facts = [
         f"learns from {name_data(data)}",
-        f"recall is measured on {measured:,} held-out ones"
-        if measured
-        else "recall is not measured: nothing is held out for it",
+        f"recall is measured on {measured:,} held-out ones" if measured else f"recall is not measured{unmeasured}",
         f"{recipe.steps:,} {_steps(recipe.steps)} of {rows:,} pairs{shared}{passes}",
         f"learning rate up to {highest:.2g}, after {recipe.warmup_steps:,} {_steps(recipe.warmup_steps)} of warm-up; "
-        f"a weight moves by {way:.1g} at most, about",
+        f"a weight moves by {way:.2g} at most, about",
     ]
     warnings = []
     if recipe.batch < given.batch:
-        warnings.append(f"a batch of {given.batch:,} is more than there are pairs: it is made {recipe.batch:,}")
+        warnings.append(Warned(f"a batch of {given.batch:,} is more than there are pairs: it is made {recipe.batch:,}"))
     warnings += _about_learning(recipe, data, highest, way)
     if data is not None:
-        fact, sentences = _about_twins(recipe, data)
+        fact, twins = _about_twins(recipe, data)
         facts.append(fact)
-        warnings += sentences
+        warnings += twins
         idle = [name for name in OF_THE_PICTURE_BOOK if getattr(recipe, name) != getattr(_DEFAULTS, name)]
         if idle:
-            warnings.append(f"{', '.join(idle)} bear on the picture book alone: they change nothing here")
+            warnings.append(Warned(f"of the picture book alone, and without effect here: {', '.join(idle)}"))
     elif recipe.family_share and recipe.batch * recipe.family_share < recipe.family_size:
+        share, size = recipe.family_share, recipe.family_size
         warnings.append(
-            f"{recipe.family_share:g} of a batch of {recipe.batch} is no whole family of {recipe.family_size}: there are none; "
-            "a larger batch or family_share, or a smaller family_size, gives some"
+            Warned(
+                f"{share:g} of a batch of {recipe.batch} is no whole family of {size}: there are none",
+                {"batch": math.ceil(size / share)},
+            )
         )
     return Preview(tuple(facts), tuple(warnings), highest, way)
 
@@ -118,30 +134,32 @@ def suggest(recipe: Recipe, pairs: int | None = None) -> dict[str, float]:
     return changes
 
 
-def _about_learning(recipe: Recipe, data: PairData | None, highest: float, way: float) -> list[str]:
-    """Why the recipe may learn little, in sentences."""
-    sentences = []
+def _about_learning(recipe: Recipe, data: PairData | None, highest: float, way: float) -> list[Warned]:
+    """Why the recipe may learn little, or too fast."""
+    warnings = []
     if highest < 0.99 * recipe.learning_rate:
-        sentences.append(
-            f"the learning rate gets to {highest:.2g} of {recipe.learning_rate:.2g}: warm-up takes {recipe.warmup_steps:,} "
-            f"steps of {recipe.steps:,}; {flag('warmup')} 0.1 makes it a tenth of them"
+        sentence = (
+            f"warm-up takes {recipe.warmup_steps:,} steps of {recipe.steps:,}, so the learning rate gets to {highest:.2g}"
         )
+        warnings.append(Warned(f"{sentence} of {recipe.learning_rate:.2g}", {"warmup": 0.1}))
     if way < _least(recipe):
-        flags = suggest(recipe, len(data.pairs) if data is not None else None)
-        wanted = " ".join(f"{flag(name)} {value:g}" for name, value in flags.items())
-        sentences.append(
+        sentence = (
             f"this run can hardly learn: its {recipe.steps:,} {_steps(recipe.steps)} at up to {highest:.2g} move a weight by "
-            f"{way:.1g} at most, and {_least(recipe):.0e} is about the least that shows; try {wanted}"
+            f"{way:.2g} at most, and {_least(recipe):.0e} is about the least that shows"
         )
+        warnings.append(Warned(sentence, suggest(recipe, len(data.pairs) if data is not None else None)))
+    if recipe.base is not None and highest > _HIGH_RATE:
+        sentence = f"at a learning rate of {highest:.2g} a base forgets what it knows"
+        warnings.append(Warned(sentence, {"learning_rate": _RATE}))
     if recipe.batch < _FEW_ROWS:
-        sentences.append(
-            f"each caption of a batch of {recipe.batch} has {recipe.batch - 1} others to be told from: that teaches little; "
-            f"with more pairs, {flag('batch')} {_SMALL_BATCH} teaches more"
-        )
-    return sentences
+        others = f"{recipe.batch - 1} {'others' if recipe.batch > 2 else 'other'}"
+        sentence = f"a caption of a batch of {recipe.batch} has {others} to be told from, which teaches little"
+        enough = data is None or len(data.pairs) >= _SMALL_BATCH
+        warnings.append(Warned(sentence, {"batch": _SMALL_BATCH} if enough else {}))
+    return warnings
 
 
-def _about_twins(recipe: Recipe, data: PairData) -> tuple[str, list[str]]:
+def _about_twins(recipe: Recipe, data: PairData) -> tuple[str, list[Warned]]:
     """How many rows of a batch have a picture or a caption that another row has too, and what to do about it."""
     looked = max(1, min(_LOOKED_AT // recipe.batch, recipe.steps * recipe.accumulate))
     batches = PairBatches(recipe, data, None)
@@ -159,10 +177,11 @@ def _about_twins(recipe: Recipe, data: PairData) -> tuple[str, list[str]]:
     if not many:
         return fact, []
     found = " and ".join(f"{count:.3g} have the same {what}" for what, count in many.items())
-    return fact, [
-        f"{of}, {found} as another row, and each counts as the other's wrong answer: give one row a picture, with all its "
-        f"captions, leave out captions that say nothing of their own, or take a smaller batch ({flag('batch')})"
-    ]
+    sentence = (
+        f"{of}, {found} as another row, and each counts as the other's wrong answer: one row a picture, with all its captions, "
+        f"captions that say something of their own, or a smaller batch ({flag('batch')}) make them fewer"
+    )
+    return fact, [Warned(sentence)]
 
 
 def _twins(keys: Sequence[Hashable]) -> int:
