@@ -210,7 +210,14 @@ def build_model(config: Config) -> LongCLIP:
     config = copy.deepcopy(config)
     if config.pop("custom_text", False) or "multimodal_cfg" in config:
         raise ValueError("got a config of CustomTextCLIP or CoCa, wanted one of a plain CLIP, with no custom_text")
-    text = config["text_cfg"]
+    text, vision = config["text_cfg"], config["vision_cfg"]
+    if "timm_model_name" in vision:
+        if ":" in str(vision["timm_model_name"]):
+            raise ValueError(
+                f"got a vision_cfg with timm_model_name={vision['timm_model_name']!r}, wanted one of timm's own names"
+            )
+        vision["timm_model_pretrained"] = False  # its weights come with the others
+    config.pop("nonscalar_logit_scale", None)  # a scale of shape [1] is read as a number
     for key, meaning in FOREIGN_TEXT.items():
         if text.get(key):
             raise ValueError(f"got a text_cfg with {key}={text[key]!r} ({meaning}), wanted a plain CLIP text tower")

@@ -179,7 +179,7 @@ def test_rows_come_from_both_tables(official, file):
     assert torch.equal(merged[:20], official["positional_embedding"][:20])
     assert torch.equal(merged[20:], official["positional_embedding_res"][20:])
     one_table = {name: value for name, value in official.items() if name != "positional_embedding_res"}
-    converted = checkpoints.open_clip.from_state(one_table).build()
+    converted = checkpoints.weights.from_state(one_table, Path("one.pt"), checkpoints.read(file).config).build()
     with pytest.raises(AssertionError):  # what copying the first table only would give
         check_features(converted, official, 1000)
 
@@ -258,11 +258,12 @@ def test_open_clip_weights_there_and_back(tmp_path, name):
     model = stretch_model(build_model(SMALL))
     checkpoint = checkpoints.checkpoint_of(model)
     checkpoints.write(checkpoint, tmp_path / name, "open_clip")
-    again = checkpoints.read(tmp_path / name, quick_gelu=False)
-    assert again.config == model.config | {"quick_gelu": False, "text_cfg": {**model.config["text_cfg"], "mlp_ratio": 4.0}}
+    again = checkpoints.read(tmp_path / name)
+    assert again.config == model.config and again.notes == (f"it is read by {name}.json beside it",)
     assert all(torch.equal(value, again.state[key]) for key, value in model.state_dict().items())
-    assert checkpoints.read(tmp_path / name, config=model.config).config is model.config
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.json"}
+    (tmp_path / f"{name}.json").unlink()
+    assert checkpoints.read(tmp_path / name, config=model.config).config == model.config
 
 
 SMALL = {
@@ -276,7 +277,8 @@ def test_training_checkpoints_and_scalars_are_read(tmp_path):
     state = {f"module.{name}": value for name, value in build_model(SMALL).state_dict().items()}
     state |= {f"module.{name}": torch.tensor(77) for name in ("input_resolution", "context_length", "vocab_size")}
     torch.save({"epoch": 3, "state_dict": state, "optimizer": {}}, tmp_path / "epoch_3.pt")
-    assert set(checkpoints.read(tmp_path / "epoch_3.pt").state) == set(build_model(SMALL).state_dict())
+    again = checkpoints.read(tmp_path / "epoch_3.pt")
+    assert set(again.state) == set(build_model(SMALL).state_dict()) and again.config["quick_gelu"], "as OpenAI's are"
 
 
 @pytest.mark.parametrize(
@@ -365,13 +367,15 @@ def test_other_files_are_refused(tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
     torch.save({"names": "and words"}, tmp_path / "words.pt")
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "script.pt")
+    (tmp_path / "empty").mkdir()
     refusals = {
         "text.pt": "no checkpoint",
         "list.pt": "holds a list",
-        "words.pt": "'names' of type str",
+        "words.pt": "'names' of type str, wanted names and tensors",
         "script.pt": "TorchScript",
         "missing.pt": "no file",
-        ".": "neither open_clip_config.json nor config.json",
+        ".": "has 4 files of weights: name one of list.pt, script.pt, text.pt, words.pt",
+        "empty": "neither open_clip_config.json nor config.json, nor weights",
     }
     for name, message in refusals.items():
         with pytest.raises(CheckpointError, match=message):

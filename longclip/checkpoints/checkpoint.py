@@ -32,6 +32,8 @@ class Checkpoint:
     """The format it was read from, one of `longclip.checkpoints.FORMATS`."""
     preprocess: dict[str, Any] = field(default_factory=dict)
     """open_clip's `preprocess_cfg` (mean, std, ...); what is not in it has open_clip's default."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what was chosen in reading it, such as whose configuration it is read by."""
 
     @property
     def precision(self) -> str:
@@ -40,7 +42,7 @@ class Checkpoint:
         for tensor in self.state.values():
             weights[tensor.dtype] += tensor.numel()
         dtype = weights.most_common(1)[0][0]
-        return next((name for name, known in PRECISIONS.items() if known == dtype), str(dtype))
+        return next((name for name, known in PRECISIONS.items() if known == dtype), str(dtype).removeprefix("torch."))
 
     def cast(self, precision: str) -> Checkpoint:
         """The same with every floating-point tensor in `precision`."""
@@ -57,6 +59,10 @@ class Checkpoint:
         copies = {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in self.state.items()}
         model.load_state_dict(copies, assign=True)
         model.attn_mask = torch.full(model.attn_mask.shape, float("-inf")).triu_(1)
+        if any(buffer.is_meta for buffer in model.buffers()):
+            # Some of timm's towers keep tables that no file holds: they are made with the model.
+            model = build_model(self.config)
+            model.load_state_dict(copies)
         return model.eval()
 
 
@@ -90,6 +96,22 @@ def compare_states(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], fo
         for name, tensor in wanted.items()
         if name in state and state[name].shape != tensor.shape
     ]
+    faults += [
+        f"{name!r} is of {str(state[name].dtype).removeprefix('torch.')}, wanted floating point: a quantised model is not read"
+        for name, tensor in wanted.items()
+        if name in state and tensor.is_floating_point() and not state[name].is_floating_point()
+    ]
     if faults:
         more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise CheckpointError(f"read as {format}, the weights do not fit: {'; '.join(faults[:5])}{more}")
+
+
+def check_finite(state: Mapping[str, Tensor], where: str) -> None:
+    """Raise CheckpointError for the first tensor that holds what is no number, or infinity."""
+    for name, value in state.items():
+        if value.is_floating_point() and value.numel():
+            # A sum that is not finite may be only a large one.
+            values = value.float() if value.element_size() == 1 else value
+            if not math.isfinite(values.sum(dtype=torch.float64)) and not values.isfinite().all():
+                kind = "NaN" if values.isnan().any() else "infinity"
+                raise CheckpointError(f"{where} is broken: {name!r} holds {kind}, where all weights are finite numbers")

@@ -5,74 +5,87 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import zipfile
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from longclip.checkpoints.checkpoint import CheckpointError
+from longclip.checkpoints.foreign import SAFETENSORS, TORCH, name_format
+from longclip.checkpoints.wrappers import unwrap
+
+INDEX = ".index.json"
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a file, on the CPU; a training checkpoint's `state_dict`, without `module.` in front.
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The named tensors of a file, on the CPU, in its model's own names, and sentences on what was chosen.
 
-    Raises CheckpointError for a missing or truncated file, a pickle with code in it, a TorchScript archive, and
-    anything that is not a mapping from names to tensors.
+    The content decides how it is read, not the name's end. An index of shards stands for all of them.
+
+    Raises CheckpointError for a missing or truncated file, a pickle with code in it, a file of another kind, which it
+    names, and anything that holds no weights.
     """
     if not path.is_file():
-        raise CheckpointError(f"no file {path}")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, wanted names and tensors")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(f"{path} holds {name!r} of type {type(value).__name__}, wanted names and tensors only")
-    if all(name.startswith("module.") for name in content):
-        return {name.removeprefix("module."): value for name, value in content.items()}
-    return dict(content)
+        raise CheckpointError(f"no file {path.name}")
+    if path.name.endswith(INDEX):
+        return _read_shards(path)
+    return unwrap(_read_content(path), path.name)
+
+
+def _read_content(path: Path) -> Any:
+    try:
+        kind = name_format(path)
+    except OSError as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error.strerror}") from error
+    if kind == SAFETENSORS:
+        return _read_safetensors(path)
+    if kind == TORCH:
+        return _read_pickle(path)
+    raise CheckpointError(f"{path.name} is no checkpoint: it is {kind}, wanted safetensors or a file of torch.save")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+            notes = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is no safetensors file, or is cut short: {error}") from error
+        raise CheckpointError(f"{path.name} is no safetensors file, or is cut short: {error}") from error
+    # What shares its memory with another tensor is stored once; the notes say under which name.
+    return state | {name: state[kept] for name, kept in notes.items() if name not in state and kept in state}
 
 
 def _read_pickle(path: Path) -> Any:
-    with path.open("rb") as file:
-        start = file.read(2)
-    if start == b"PK":
-        _refuse_archive(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if start == b"PK" or start[:1] == pickle.PROTO:
-            raise CheckpointError(f"{path} is a pickle with code in it, which is never run: wanted tensors only") from error
-        raise CheckpointError(f"{path} is no checkpoint: neither safetensors nor a file of torch.save") from error
-    except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise CheckpointError(f"{path} is no checkpoint, or is cut short") from error
+        raise CheckpointError(f"{path.name} is a pickle with code in it, which is never run: wanted tensors only") from error
+    except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path.name} is no checkpoint, or is cut short") from error
 
 
-def _refuse_archive(path: Path) -> None:
-    """Refuse a zip archive that is cut short, and TorchScript, which is a program and not only weights."""
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path} is cut short: it begins as a file of torch.save and has no end")
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    if any(name.endswith("/constants.pkl") for name in names):
-        raise CheckpointError(
-            f"{path} is a TorchScript archive (as OpenAI publishes them), which is a program and is not run: name the "
-            "model as open_clip does, 'ViT-B-16' with pretrained 'openai', or give its state dict"
-        )
+def _read_shards(index: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or any(Path(str(name)).name != name for name in places.values()):
+        raise CheckpointError(f"{index.name} has no 'weight_map' to files of its own folder")
+    content: dict[str, Any] = {}
+    for name in sorted(set(places.values())):
+        if not (index.parent / name).is_file():
+            raise CheckpointError(f"{index.name} names {name}, which is not there")
+        shard = _read_content(index.parent / name)
+        if not isinstance(shard, Mapping):
+            raise CheckpointError(f"{name} holds a {type(shard).__name__}, wanted names and tensors")
+        content |= shard
+    lost = [name for name in places if name not in content]
+    if lost:
+        raise CheckpointError(f"{index.name} names {lost[0]!r}, which its file does not hold")
+    return unwrap(content, index.name)
 
 
 def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
@@ -89,12 +102,12 @@ def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
 def part_of(path: Path) -> Iterator[Path]:
     """A file to write to, which takes the place of `path` once all is written; nothing is left of it after an error.
 
-    Its permissions are those of any new file: safetensors makes its own for the owner alone.
+    It is nobody else's: of two that write the same file at once, the last one to finish remains, whole. Its permissions
+    are those of any new file: safetensors makes its own for the owner alone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    part.touch()
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    part.touch(exist_ok=False)
     permissions = part.stat().st_mode
     try:
         yield part
@@ -107,15 +120,17 @@ def part_of(path: Path) -> Iterator[Path]:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; CheckpointError where there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path.name} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, wanted a JSON object")
+        raise CheckpointError(f"{path.name} holds a {type(content).__name__}, wanted a JSON object")
     return content
 
 
 def write_json(content: Mapping[str, Any], path: Path) -> None:
-    """Write a JSON object, readable."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    """Write a JSON object, readable; the file appears whole or not at all."""
+    with part_of(path) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from open_clip.constants import HF_CONFIG_NAME, HF_SAFE_WEIGHTS_NAME
+from open_clip.constants import HF_CONFIG_NAME, HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
-from longclip.checkpoints.checkpoint import Checkpoint, CheckpointError, compare_states, empty_state
-from longclip.checkpoints.files import read_json, read_tensors, write_json, write_tensors
+from longclip.checkpoints.checkpoint import Checkpoint
+from longclip.checkpoints.files import INDEX, write_json, write_tensors
 
 FORMAT = "folder"
 
 
-def read(path: Path) -> Checkpoint:
-    """Read a folder."""
-    content = read_json(path / HF_CONFIG_NAME)
-    if not isinstance(content.get("model_cfg"), dict):
-        raise CheckpointError(f"{path / HF_CONFIG_NAME} has no 'model_cfg'")
-    config = content["model_cfg"]
-    state = read_tensors(path / HF_SAFE_WEIGHTS_NAME)
-    compare_states(state, empty_state(config, FORMAT), FORMAT)
-    return Checkpoint(config, state, FORMAT, content.get("preprocess_cfg", {}))
+def find_weights(path: Path) -> Path | None:
+    """The file of a folder's weights, by the names that open_clip looks for, in its order; or the index of its shards."""
+    for name in (HF_SAFE_WEIGHTS_NAME, "open_clip_pytorch_model.safetensors", HF_WEIGHTS_NAME, "open_clip_pytorch_model.pth"):
+        for place in (path / name, path / f"{name}{INDEX}"):
+            if place.is_file():
+                return place
+    return None
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:

@@ -11,13 +11,12 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor
 
 from longclip.checkpoints.checkpoint import Checkpoint, CheckpointError, compare_states, empty_state
-from longclip.checkpoints.files import read_json, read_tensors, write_json, write_tensors
+from longclip.checkpoints.files import INDEX, read_json, write_json, write_tensors
 from longclip.checkpoints.hugging_face_config import read_config, write_config
 
 FORMAT = "hugging_face"
 CONFIG, WEIGHTS, PREPROCESS = "config.json", "model.safetensors", "preprocessor_config.json"
 PICKLE = "pytorch_model.bin"
-BUFFERS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
 KEYS = {  # open_clip's name -> theirs
     "logit_scale": "logit_scale",
     "positional_embedding": "text_model.embeddings.position_embedding.weight",
@@ -43,10 +42,20 @@ IN_BLOCK = {
 BLOCK = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+?)[._](weight|bias)")
 
 
-def read(path: Path) -> Checkpoint:
-    """Read a folder, in its stored precision."""
+def is_theirs(state: Mapping[str, Tensor]) -> bool:
+    """Whether names are those of Hugging Face's `CLIPModel`."""
+    return any(name.startswith(("text_model.", "vision_model.")) for name in state)
+
+
+def find_weights(path: Path) -> Path | None:
+    """The file of a folder's weights, safetensors before a pickle, or the index of its shards."""
+    names = (place + end for place in (WEIGHTS, PICKLE) for end in (INDEX, ""))
+    return next((path / name for name in names if (path / name).is_file()), None)
+
+
+def read(path: Path, state: Mapping[str, Tensor]) -> Checkpoint:
+    """Read a folder, in its stored precision, with the weights of one of its files."""
     settings = read_json(path / CONFIG)
-    state = {name: value for name, value in _read_weights(path).items() if name not in BUFFERS}
     if KEYS["positional_embedding"] not in state:
         raise CheckpointError(f"read as {FORMAT}, the weights do not fit: missing key {KEYS['positional_embedding']!r}")
     config = read_config(settings, context_length=len(state[KEYS["positional_embedding"]]))
@@ -84,6 +93,22 @@ def to_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
+def from_theirs(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """open_clip's keys from Hugging Face's, without a config; what is in no place of theirs keeps its name."""
+    layers = {
+        match[1] for match in map(re.compile(r"((?:vision|text)_model\.encoder\.layers\.\d+)\..*").fullmatch, state) if match
+    }
+    ours = [*KEYS, *TRANSPOSED]
+    for layer in layers:
+        tower, number = "visual." * layer.startswith("vision"), layer.rpartition(".")[2]
+        for inner in ("attn.in_proj_", *(f"{name}." for name in IN_BLOCK)):
+            ours += [f"{tower}transformer.resblocks.{number}.{inner}{kind}" for kind in ("weight", "bias")]
+    places = {name: _names(name) for name in ours}
+    known = {name: theirs for name, theirs in places.items() if all(part in state for part in theirs)}
+    used = {part for theirs in known.values() for part in theirs}
+    return {name: _join(name, state) for name in known} | {name: value for name, value in state.items() if name not in used}
+
+
 def _names(name: str) -> list[str]:
     """Hugging Face's key, or three of them where open_clip holds queries, keys and values in one."""
     if name in KEYS or name in TRANSPOSED:
@@ -104,26 +129,3 @@ def _join(name: str, state: Mapping[str, Tensor]) -> Tensor:
     if len(parts) > 1:
         return torch.cat(parts)
     return parts[0].T.contiguous() if name in TRANSPOSED else parts[0]
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a folder: safetensors if there are any, else a pickle; in shards where an index lists them."""
-    for name in (WEIGHTS, PICKLE):
-        if (path / f"{name}.index.json").is_file():
-            return _read_shards(path / f"{name}.index.json")
-        if (path / name).is_file():
-            return read_tensors(path / name)
-    raise CheckpointError(f"folder {path} has a {CONFIG}, but neither {WEIGHTS} nor {PICKLE}, nor an index of their shards")
-
-
-def _read_shards(index: Path) -> dict[str, Tensor]:
-    places = read_json(index).get("weight_map")
-    if not isinstance(places, dict) or any(Path(str(name)).name != name for name in places.values()):
-        raise CheckpointError(f"{index} has no 'weight_map' to files of its own folder")
-    state: dict[str, Tensor] = {}
-    for name in sorted(set(places.values())):
-        state |= read_tensors(index.parent / name)
-    lost = [name for name in places if name not in state]
-    if lost:
-        raise CheckpointError(f"{index} names {lost[0]!r}, which its file does not hold")
-    return state

@@ -1,4 +1,4 @@
-"""State dicts of open_clip and OpenAI: one file of weights, the config read off their shapes."""
+"""State dicts of open_clip and OpenAI: one file of weights. OpenAI's say what they are, open_clip's need a configuration."""
 
 from __future__ import annotations
 
@@ -7,39 +7,35 @@ from pathlib import Path
 
 from torch import Tensor
 
-from longclip.checkpoints.checkpoint import Checkpoint, CheckpointError, compare_states, empty_state, mlp_ratio
-from longclip.checkpoints.files import read_tensors, write_tensors
+from longclip.checkpoints.checkpoint import Checkpoint, CheckpointError, mlp_ratio
+from longclip.checkpoints.files import write_json, write_tensors
 from longclip.model import Config
 
 FORMAT = "open_clip"
 SCALARS = ("input_resolution", "context_length", "vocab_size")
-"""Numbers that OpenAI's state dicts hold beside the weights."""
-
-
-def read(path: Path, config: Config | None = None, quick_gelu: bool = True) -> Checkpoint:
-    """Read a file of weights. Without `config`, sizes come from the shapes and `quick_gelu` says which GELU."""
-    return from_state(read_tensors(path), config, quick_gelu)
-
-
-def from_state(state: Mapping[str, Tensor], config: Config | None = None, quick_gelu: bool = True) -> Checkpoint:
-    """`read` for weights in memory."""
-    state = {name: value for name, value in state.items() if name not in SCALARS}
-    config = config or infer_config(state, quick_gelu, FORMAT)
-    compare_states(state, empty_state(config, FORMAT), FORMAT)
-    return Checkpoint(config, state, FORMAT)
+"""Numbers that OpenAI's state dicts hold beside the weights, and open_clip's do not."""
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
-    """Write the weights alone: safetensors, or torch.save, by the name's end."""
+    """Write the weights, as safetensors or with torch.save by the name's end, and their configuration beside them."""
     write_tensors(checkpoint.state, path)
+    write_json({"model_cfg": checkpoint.config, "preprocess_cfg": checkpoint.preprocess}, configuration_file(path))
 
 
-def infer_config(state: Mapping[str, Tensor], quick_gelu: bool, format: str) -> Config:
-    """The open_clip config of a CLIP with a vision transformer or a ResNet, from its shapes; heads are width / 64."""
+def configuration_file(path: Path) -> Path:
+    """Where the configuration of a file of weights is written: beside it, under its whole name, so that none is another's."""
+    return path.with_name(path.name + ".json")
+
+
+def openai_config(state: Mapping[str, Tensor], format: str) -> Config:
+    """The config of weights that OpenAI's own code runs, or the official Long-CLIP's, which is made from it.
+
+    That code reads sizes off the shapes, takes heads 64 wide and has QuickGELU; it runs a vision transformer or a ResNet.
+    """
     positions, text_width = _shape(state, "positional_embedding", 2, format)
     return {
         "embed_dim": _shape(state, "text_projection", 2, format)[1],
-        "quick_gelu": quick_gelu,
+        "quick_gelu": True,
         "vision_cfg": (_resnet if "visual.layer1.0.conv1.weight" in state else _transformer)(state, format),
         "text_cfg": {
             "context_length": positions,
