@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from longclip import checkpoints, hub
 from longclip.cache import EmbeddingCache, content_key
+from longclip.checkpoints.configurations import Named
 from longclip.identity import identify, stamp
 from longclip.images import ImageError, Picture, Preprocessing, open_image, read_bytes
 from longclip.model import LongCLIP
@@ -239,9 +240,12 @@ def load(
     device: str = "cpu",
     progress: hub.Progress | None = None,
     cache: EmbeddingCache | None = None,
+    config: Named | None = None,
 ) -> Encoder:
     """An encoder by a name of `longclip.available()`, a file, a folder, or ``hf-hub:owner/name[@revision]``.
 
+    `config` is the configuration of a file of bare weights, as after the sign # in ``FILE#CONFIG``: one of
+    `open_clip.list_models()`, the path of an ``open_clip_config.json`` or ``config.json``, or its content.
     It computes in 32 bits, whatever precision the file has. `progress` hears of a download; `cache` may be shared with
     other encoders. Raises ValueError for an unknown name or an unreadable model, FileNotFoundError for an embedded model
     that has not been built, HubError for one that cannot be fetched.
@@ -249,13 +253,17 @@ def load(
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r}: this machine has no CUDA device that torch can use; wanted 'cpu'")
     spec, path = hub.locate(name, progress)
-    checkpoint = checkpoints.read(path)
+    if config is not None:
+        if spec.config is not None:
+            raise ValueError(f"{spec.location} names a configuration already: leave config={config!r} away")
+        spec = replace(spec, config=None if isinstance(config, Mapping) else os.fspath(config))
+    checkpoint = checkpoints.read(path, spec.config if config is None else config)
     model = checkpoint.build().requires_grad_(False).to(device)
     preprocessing = Preprocessing.from_config(checkpoint.config["vision_cfg"].get("image_size", 224), checkpoint.preprocess)
     length = model.context_length
     family = spec.family or ("Long-CLIP" if length > 77 else "CLIP")
     encoder = Encoder(
-        replace(spec, context_length=length, family=family),
+        replace(spec, context_length=length, family=family, note=spec.note or "; ".join(checkpoint.notes)),
         model,
         Tokenizer.of_model(path, model.vocab_size, length),
         preprocessing,

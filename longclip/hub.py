@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from longclip.manifest import check_model
 from longclip.registry import HUB_PREFIX, ModelSpec, resolve
 
 Progress = Callable[[int, int, str], None]
@@ -26,12 +27,19 @@ _FULL_WEIGHTS = re.compile(r"(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetenso
 # What is fetched of a repository whose files no spec names: the first kind of which all are there, and its extras.
 _KINDS = (
     ("open_clip_config.json", "open_clip_model.safetensors"),
+    ("open_clip_config.json", "open_clip_pytorch_model.bin"),
     ("config.json", "model.safetensors"),
+    ("config.json", "model.safetensors.index.json"),
     ("config.json", "pytorch_model.bin"),
+    ("config.json", "pytorch_model.bin.index.json"),
 )
+_SHARD = re.compile(r"(model|pytorch_model)-\d+-of-\d+(\.\w+)")
 _EXTRAS = (
     "preprocessor_config.json",
+    "processor_config.json",
     "tokenizer.json",
+    "added_tokens.json",
+    "special_tokens_map.json",
     "tokenizer_config.json",
     "vocab.json",
     "merges.txt",
@@ -54,14 +62,17 @@ class Fetched:
 def locate(name: str | os.PathLike[str], progress: Progress | None = None) -> tuple[ModelSpec, Path]:
     """A model's spec, with the commit in place of the revision, and its folder or file; fetched where need be.
 
-    Raises ValueError for an unknown name, FileNotFoundError for an embedded model that has not been built, HubError.
+    Raises ValueError for an unknown name and an embedded model that is damaged, FileNotFoundError for one that has not been
+    built, HubError.
     """
     spec = resolve(name)
     if spec.folder is None:
         fetched = fetch(spec, progress)
         return replace(spec, revision=fetched.revision), fetched.path
     if not spec.folder.exists():
-        raise FileNotFoundError(f"there is no {spec.folder}: the model {spec.name} has not been built here")
+        raise FileNotFoundError(f"there is no folder {spec.name} in the assets: this model has not been built here")
+    if spec.embedded:
+        check_model(spec.folder)
     return spec, spec.folder
 
 
@@ -139,12 +150,20 @@ def _choose(spec: ModelSpec, present: set[str]) -> tuple[str, ...]:
         return spec.files
     for kind in _KINDS:
         if present.issuperset(kind):
-            return (*kind, *(name for name in _EXTRAS if name in present))
-    official = sorted(name for name in present if name.endswith(".pt") and "/" not in name)
-    if len(official) == 1:
-        return tuple(official)
+            shards = []
+            if kind[1].endswith(".index.json"):
+                ending = Path(kind[1].removesuffix(".index.json")).suffix
+                shards = sorted(name for name in present if (match := _SHARD.fullmatch(name)) and match[2] == ending)
+            return (*kind, *shards, *(name for name in _EXTRAS if name in present))
+    bare = sorted(name for name in present if name.endswith((".pt", ".pth", ".safetensors")) and "/" not in name)
+    official = [name for name in bare if name.endswith(".pt")]
+    for files in (official, bare):
+        if len(files) == 1:
+            return tuple(files)
     wanted = "; ".join(" and ".join(kind) for kind in _KINDS)
-    raise HubError(f"{spec.repository} holds no CLIP model in a format read here: wanted {wanted}; or one .pt file")
+    raise HubError(
+        f"{spec.repository} holds no CLIP model in a format read here: wanted {wanted}; or one .pt or .safetensors file"
+    )
 
 
 def _download(spec: ModelSpec, files: dict[str, int], progress: Progress | None, endpoint: str | None) -> Fetched:
@@ -225,7 +244,7 @@ def _explain(spec: ModelSpec, error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{what} was not fetched: the disk is full; free some space and try again (what has arrived is kept)."
     if isinstance(error, PermissionError):
-        return f"{what} was not fetched: the cache folder {error.filename or ''} cannot be written."
+        return f"{what} was not fetched: the cache folder of the hub cannot be written (HF_HOME says where it is)."
     if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
         status = error.response.status_code
         denied = " Log in with `hf auth login`." if status in (401, 403) else ""

@@ -6,13 +6,13 @@ picturebook-clip -> picturebook-diffusion, which reads its prompts with it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from itertools import chain
 from pathlib import Path
 
 from .generation.specs import EMBEDDED as PIPELINE
+from .manifest import MANIFEST, hash_files, hash_folder
 from .picturebook.files import write_pages
 from .picturebook.pages import draw_pages
 from .registry import assets
@@ -23,7 +23,7 @@ EVALUATION = "evaluation"
 STAGES = (*MODELS, GALLERY, EVALUATION, PIPELINE)
 #: Gallery scenes: independent ones, then families of eight, ordinary and late. Seed 0 is what figures are measured on.
 SCENES, HARD, LATE, SEED = 1000, 15, 15, 1
-MANIFEST, FIGURES = "manifest.json", "evaluation.json"
+FIGURES = "evaluation.json"
 #: What is trained first where a model needs it, in the work folder alone.
 BEFORE = {"picturebook-clip": "picturebook-words", "picturebook-longclip": "picturebook-long"}
 # What a run leaves behind for itself and nobody needs to load the model.
@@ -49,29 +49,25 @@ def rebuild(stages: tuple[str, ...], work: Path, workers: int = 1) -> dict:
                 _train_pipeline(folder / "models" / stage, work / stage, workers)
             else:
                 _train(stage, folder / "models" / stage, work / stage, workers)
-    made = manifest(folder)
-    (folder / MANIFEST).write_text(json.dumps(made, indent=1) + "\n", "utf-8")
-    return made
+            # At once: what the next stage loads is compared with it.
+            (folder / MANIFEST).write_text(json.dumps(manifest(folder), indent=1) + "\n", "utf-8")
+    return manifest(folder)
 
 
 def manifest(folder: Path) -> dict:
-    """For each part of the assets that is there: a hash of its files, and the parts it was made from with theirs."""
+    """For each part of the assets that is there: a hash of its files, and the parts it was made from with theirs.
+
+    Of a model also the hash of each file, for `manifest.check_model`.
+    """
     sources = {f"models/{name}": made_from for name, made_from in MODELS.items()}
     sources |= dict.fromkeys((GALLERY, FIGURES), tuple(sources))
     sources[f"models/{PIPELINE}"] = ("models/picturebook-clip",)
     hashes = {part: hash_folder(folder / part) for part in sources if (folder / part).exists()}
-    return {part: {"sha256": hashes[part], "made_from": {name: hashes[name] for name in sources[part]}} for part in hashes}
-
-
-def hash_folder(folder: Path) -> str:
-    """SHA-256 over the names and contents of all files below a folder; of a file, over its content."""
-    if folder.is_file():
-        return hashlib.sha256(folder.read_bytes()).hexdigest()
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\n{path.stat().st_size}\n".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    found = {part: {"sha256": hashes[part], "made_from": {name: hashes[name] for name in sources[part]}} for part in hashes}
+    for part in found:
+        if part.startswith("models/"):
+            found[part]["files"] = hash_files(folder / part)
+    return found
 
 
 def _train(name: str, target: Path, work: Path, workers: int) -> None:

@@ -1,4 +1,7 @@
-"""The models that have a name here, and how any other is named: a file, a folder, or ``hf-hub:owner/name[@revision]``."""
+"""The models that have a name here, and how any other is named: a file, a folder, or ``hf-hub:owner/name[@revision]``.
+
+A file of bare weights may be named with its configuration, ``FILE#CONFIG``: one of open_clip's, or the path of a JSON file.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ class ModelSpec:
     """One model: what it is, where it comes from, and what one may do with it.
 
     `source` is "embedded" (a folder of the assets, named like the model), "hub" (`repository` at `revision`), "local"
-    (`path`) or "trained" (`path`, made by this process and gone with it). `context_length` is None until a model without an
+    (`path`, with `config` where the name says whose configuration is meant) or "trained" (`path`, made by this process and
+    gone with it). `context_length` is None until a model without an
     entry here has been read. `files` are what to fetch from the hub; empty means: find out.
     """
 
@@ -33,6 +37,7 @@ class ModelSpec:
     revision: str | None = None
     files: tuple[str, ...] = ()
     path: Path | None = None
+    config: str | None = None
     tokenizer: str = "CLIP's 49,408 tokens"
 
     @property
@@ -42,8 +47,9 @@ class ModelSpec:
 
     @property
     def location(self) -> str:
-        """Where the model comes from, for people: a folder, a file, or an address on the hub."""
-        return f"{HUB_PREFIX}{self.repository}@{self.revision}" if self.source == "hub" else str(self.folder)
+        """Where the model comes from, for people: a folder, a file, or an address on the hub; with its configuration."""
+        place = f"{HUB_PREFIX}{self.repository}@{self.revision}" if self.source == "hub" else str(self.folder)
+        return f"{place}#{self.config}" if self.config else place
 
     @property
     def folder(self) -> Path | None:
@@ -57,8 +63,9 @@ def available() -> tuple[ModelSpec, ...]:
 
 
 def resolve(name: str | os.PathLike[str]) -> ModelSpec:
-    """The spec of a name, a file, a folder, or ``hf-hub:owner/name[@revision]``.
+    """The spec of a name, a file, a folder, or ``hf-hub:owner/name[@revision]``; of the last three also with ``#CONFIG``.
 
+    What is there under the whole text is meant, whatever signs its name has.
     Raises ValueError for a name that is none of these; the message lists the choices.
     """
     text = os.fspath(name)
@@ -66,18 +73,24 @@ def resolve(name: str | os.PathLike[str]) -> ModelSpec:
         if text == spec.name:
             return spec
     if text.startswith(HUB_PREFIX):
-        address = _ADDRESS.fullmatch(text)
+        named, _, config = text.partition("#")
+        address = _ADDRESS.fullmatch(named)
         if not address:
             raise ValueError(f"{text!r} names no repository of the hub: wanted {HUB_PREFIX}owner/name or …@revision")
         repository, revision = address[1], address[2] or NEWEST
-        return _foreign(text, source="hub", repository=repository, revision=revision, licence="see its page")
+        return _foreign(
+            text, source="hub", repository=repository, revision=revision, licence="see its page", config=config or None
+        )
     # The functions of `os.path`, unlike those of a Path, raise for no text whatever.
-    path = Path(os.path.expanduser(text))
-    if text and os.path.exists(path):
-        return _foreign(path.name if path.is_dir() else path.stem, source="local", path=path, licence="your own")
+    for end in [len(text), *(mark.start() for mark in reversed([*re.finditer("#", text)]))]:
+        path = Path(os.path.expanduser(text[:end]))
+        if end and os.path.exists(path):
+            name, config = path.name if path.is_dir() else path.stem, text[end + 1 :] or None
+            return _foreign(name, source="local", path=path, licence="your own", config=config)
     choices = ", ".join(spec.name for spec in _MODELS)
     raise ValueError(
-        f"no model {text!r}: it is not a file or folder here, and not one of {choices}; others: {HUB_PREFIX}owner/name"
+        f"no model {text!r}: it is not a file or folder here, and not one of {choices}; others: {HUB_PREFIX}owner/name; "
+        "a file of bare weights is named with its configuration as FILE#CONFIG"
     )
 
 

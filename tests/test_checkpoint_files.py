@@ -23,3 +23,13 @@ def test_a_failure_leaves_the_file_as_it_was(tmp_path):
         part.write_text("half")
         raise ZeroDivisionError
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_two_writers_of_one_file_each_have_their_own(tmp_path):
+    path = tmp_path / "weights.pt"
+    with part_of(path) as first:
+        first.write_text("first")
+        with part_of(path) as second:
+            second.write_text("second")
+        assert first != second and first.read_text() == "first" and path.read_text() == "second"
+    assert path.read_text() == "first" and list(tmp_path.iterdir()) == [path]

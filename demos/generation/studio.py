@@ -16,7 +16,7 @@ import numpy as np
 from demos.context import SPOKEN, Context, Unavailable
 from demos.generation.order import ARMS, CHUNKS, CUT, LONG, Order
 from longclip.generation.specs import EMBEDDED, SIGLIP, SPECS
-from longclip.rebuild import MANIFEST
+from longclip.manifest import MANIFEST
 from longclip.registry import assets
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -63,9 +64,14 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # by its name torch.load would take it for safetensors, whatever it holds
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path.name} is a pickle with code in it, which is never run: wanted tensors only") from error
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = f" (it would make a {found[1]})" if found else ""
+        raise CheckpointError(
+            f"{path.name} is a pickle with code in it{what}, which is never run: wanted tensors and plain values only"
+        ) from error
     except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path.name} is no checkpoint, or is cut short") from error
 

@@ -133,7 +133,7 @@ def _plain(state: State, where: str) -> State:
 def _join(theta: Tensor, r: Tensor, name: str, where: str) -> Tensor:
     if theta.ndim != 2 or r.numel() != len(theta):
         raise CheckpointError(
-            f"{where}: {name!r} has shape {list(theta.shape)} and its lengths {list(r.shape)}, wanted one a row"
+            f"{where}: {name!r} has shape {list(theta.shape)} and its lengths {list(r.shape)}, wanted a length for each row"
         )
     return (r.float().reshape(-1, 1) * F.normalize(theta.float(), dim=1)).to(theta.dtype)
 

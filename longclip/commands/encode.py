@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .flags import add_config, with_config
+
 HELP = "encode texts or pictures"
 DEFAULT = "picturebook-longclip"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=DEFAULT, help=f"a name, a file, a folder, or hf-hub:owner/name (default {DEFAULT})")
+    add_config(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--text", nargs="+", metavar="TEXT", help="texts to encode")
     what.add_argument("--text-file", type=Path, metavar="FILE", help="a file with a text on each line")
@@ -29,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out and args.out.suffix != ".npy":
         raise ValueError(f"--out is {args.out}: wanted a name that ends in .npy")
     texts = args.text_file.read_text(encoding="utf-8").splitlines() if args.text_file else args.text
-    encoder = load(args.model, device=args.device)
+    encoder = load(*with_config([args.model], args.config), device=args.device)
     vectors = encoder.encode_image(args.image) if args.image else encoder.encode_text(texts)
     if args.out:
         np.save(args.out, vectors)

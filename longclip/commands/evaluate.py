@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from ..evaluation import CHEAP, MEASURES, check_names, measure, skipped
+from .flags import add_config, with_config
 
 HELP = "measure models: retrieval, zero-shot classification, linear probe, caption length, alignment, attribution"
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", nargs="+", default=["picturebook-clip", "picturebook-longclip"], help="names, files or folders"
     )
+    add_config(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="measure on at most N pictures of a set, drawn with the seed")
     parser.add_argument("--batch", type=int, metavar="N", help="pictures or texts that go through a model at a time")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         limit=args.limit,
         training_scenes=args.training_scenes,
     )
-    encoders = {name: load(name, device=args.device) for name in args.model}
+    encoders = {name: load(name, device=args.device) for name in with_config(args.model, args.config)}
     figures: dict[str, dict[str, Figures]] = {
         data.name: {
             name: measure(encoder, data, names, args.batch, templates=templates, explained=args.explained, seed=args.seed)

@@ -1,4 +1,4 @@
-"""The fields of a recipe as flags of a command."""
+"""Flags that several commands have: the fields of a recipe, and the configuration of bare weights."""
 
 from __future__ import annotations
 
@@ -9,6 +9,28 @@ from dataclasses import fields
 from typing import Any
 
 from ..recipes import OptionError, flag
+from ..registry import resolve
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The flag that names the configuration of bare weights."""
+    parser.add_argument(
+        "--config",
+        metavar="CONFIG",
+        help="of a file of bare open_clip weights: its configuration, one of open_clip's names or the path of a JSON file; "
+        "the same as FILE#CONFIG",
+    )
+
+
+def with_config(names: Sequence[str], config: str | None) -> list[str]:
+    """Names of models, the files among them with the configuration that the flag gave."""
+    if config is None:
+        return list(names)
+    specs = [resolve(name) for name in names]
+    bare = [spec.source == "local" and spec.config is None and spec.path is not None and spec.path.is_file() for spec in specs]
+    if not any(bare):
+        raise ValueError(f"--config {config} is for a file of weights, and {', '.join(names)} is none: leave it away")
+    return [f"{name}#{config}" if is_bare else name for name, is_bare in zip(names, bare, strict=True)]
 
 
 def add_flags(

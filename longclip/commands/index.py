@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .encode import DEFAULT
+from .flags import add_config, with_config
 
 HELP = "make a gallery of pictures and captions that can be searched"
 # Sentences about pictures that were left out.
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", nargs="+", default=[DEFAULT], metavar="NAME", help=f"names, files or folders of models (default {DEFAULT})"
     )
+    add_config(parser)
     parser.add_argument("--pictures", metavar="FOLDER", help="where the pictures of a list of captions are")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; under torchrun each process takes its own")
     parser.add_argument("--milvus", metavar="ADDRESS", help="also send the embeddings to Milvus: FILE.db, or http://HOST:19530")
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         engine = Milvus(args.milvus)
     rank = int(os.environ.get("RANK", 0))
     device = f"cuda:{os.environ['LOCAL_RANK']}" if args.device == "cuda" and "LOCAL_RANK" in os.environ else args.device
-    encoders = [load(name, device=device) for name in args.model]
+    encoders = [load(name, device=device) for name in with_config(args.model, args.config)]
     with tqdm(unit="picture", disable=bool(rank), leave=False) as bar:
 
         def show(done: int, total: int) -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from longclip.commands.flags import add_config, with_config
 from longclip.registry import ModelSpec, available, resolve
 
 HELP = "list the models, or describe one"
@@ -13,6 +14,7 @@ HELP = "list the models, or describe one"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", nargs="?", help="a name, a file, a folder, or hf-hub:owner/name; none: list all names")
+    add_config(parser)
     parser.add_argument("--fetch", action="store_true", help="fetch a model of the hub, to describe its weights too")
 
 
@@ -21,8 +23,9 @@ def run(args: argparse.Namespace) -> int:
         found = [_describe(spec) for spec in available()]
         print(json.dumps(found, indent=2) if args.json else _table(found))
         return 0
-    spec = resolve(args.model)
-    described = _describe(spec) | (_describe_weights(args.model) if spec.folder or args.fetch else {})
+    (name,) = with_config([args.model], args.config)
+    spec = resolve(name)
+    described = _describe(spec) | (_describe_weights(name) if spec.folder or args.fetch else {})
     print(
         json.dumps(described, indent=2) if args.json else "\n".join(f"{name:<15} {value}" for name, value in described.items())
     )
@@ -45,9 +48,10 @@ def _describe(spec: ModelSpec) -> dict[str, Any]:
 
 def _describe_weights(name: str) -> dict[str, Any]:
     from longclip import checkpoints, hub
+    from longclip.vocabulary import CLIP_VOCABULARY
 
     spec, path = hub.locate(name)
-    checkpoint = checkpoints.read(path)
+    checkpoint = checkpoints.read(path, spec.config)
     text, vision = checkpoint.config["text_cfg"], checkpoint.config["vision_cfg"]
     length = int(text.get("context_length", 77))
     return {
@@ -58,12 +62,13 @@ def _describe_weights(name: str) -> dict[str, Any]:
         "precision": checkpoint.precision,
         "parameters": sum(tensor.numel() for tensor in checkpoint.state.values()),
         "dim": checkpoint.config["embed_dim"],
-        "vocabulary": text["vocab_size"],
-        "text_width": text["width"],
-        "image_size": vision["image_size"],
-        "patch_size": vision["patch_size"],
+        "vocabulary": text.get("vocab_size", CLIP_VOCABULARY),
+        "text_width": text.get("width", 512),
+        "image_size": vision.get("image_size", 224),
+        "patch_size": vision.get("patch_size", None if "timm_model_name" in vision else 16),
+        "activation": "QuickGELU" if checkpoint.config.get("quick_gelu") else "GELU",
         "logit_scale": round(float(checkpoint.state["logit_scale"].float().exp()), 3),
-    }
+    } | ({"note": "; ".join(checkpoint.notes)} if checkpoint.notes else {})
 
 
 def _table(found: list[dict[str, Any]]) -> str:

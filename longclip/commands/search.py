@@ -10,6 +10,8 @@ import argparse
 import json
 from pathlib import Path
 
+from .flags import add_config, with_config
+
 HELP = "search a gallery that index made"
 
 
@@ -19,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--like", metavar="ID", help="more like this picture of the gallery, which itself is left out")
     parser.add_argument("--captions", action="store_true", help="search the captions in place of the pictures")
     parser.add_argument("--model", metavar="NAME", help="a model that the gallery is indexed by (default: the first)")
+    add_config(parser)
     parser.add_argument("--top", type=int, default=10, metavar="K", help="how many to show (default 10)")
     parser.add_argument("--milvus", metavar="ADDRESS", help="ask Milvus, where index --milvus sent the embeddings")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
@@ -39,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     models = list(gallery.models.values())
     if not models:
         raise ValueError(f"{args.gallery} is not embedded yet: go on with python -m longclip index")
-    encoder = load(args.model or models[0], device=args.device)
+    encoder = load(*with_config([args.model or models[0]], args.config), device=args.device)
     kind = TEXT if args.captions else IMAGE
     vectors = gallery.vectors(encoder, kind)
     query = embed_query(terms, encoder, gallery, vectors)[None]

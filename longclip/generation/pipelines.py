@@ -11,6 +11,7 @@ import torch
 
 from .. import hub
 from ..encoder import Encoder
+from ..manifest import check_model
 from ..registry import assets
 from .prompts import text_towers
 from .quiet import hide_loading_bars
@@ -123,7 +124,8 @@ def _locate(name: str, progress: hub.Progress | None) -> Path:
     if name == EMBEDDED:
         folder = assets() / "models" / EMBEDDED
         if not folder.is_dir():
-            raise FileNotFoundError(f"there is no {folder}: the pipeline {EMBEDDED} has not been built here")
+            raise FileNotFoundError(f"there is no folder {EMBEDDED} in the assets: this pipeline has not been built here")
+        check_model(folder)
         return folder
     if spec is not None:
         return hub.fetch_pipeline(spec.repository, spec.revision, progress).path
