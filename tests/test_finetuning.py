@@ -92,9 +92,17 @@ def test_a_few_broken_pictures_are_reported(tmp_path, tiny_clip, pictures, capsy
     assert "could not be read" in capsys.readouterr().out
 
 
-def test_a_recipe_and_a_config_are_one_too_many(tmp_path, capsys):
-    assert main(["train", "long-clip", "--config", "mine.toml", "--out", str(tmp_path)]) == 2
-    assert "one of them is meant" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["long-clip", "--config", "mine.toml"], "give a recipe without --config"),
+        (["picturebook-words", "--config", "ViT-B-32"], "for the weights of --base, and there is none"),
+        (["long-clip", "--base", "picturebook-clip", "--config", "ViT-B-32"], "picturebook-clip is none: leave it away"),
+    ],
+)
+def test_a_configuration_is_that_of_the_base(tmp_path, capsys, flags, message):
+    assert main(["train", *flags, "--out", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_too_small_a_batch_is_one_sentence(tmp_path, tiny_clip, capsys):

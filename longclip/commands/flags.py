@@ -33,6 +33,13 @@ def with_config(names: Sequence[str], config: str | None) -> list[str]:
     return [f"{name}#{config}" if is_bare else name for name, is_bare in zip(names, bare, strict=True)]
 
 
+def name_base(base: str | None, option: str, config: str) -> str:
+    """The model that a recipe starts from, with the configuration that the flag gave."""
+    if base is None:
+        raise ValueError(f"--config {config} is for the weights of {option}, and there is none")
+    return with_config([base], config)[0]
+
+
 def add_flags(
     parser: argparse.ArgumentParser,
     kind: type,

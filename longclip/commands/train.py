@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..recipes import flag
 from ..training.recipe import CHOICES, Recipe, read_recipe
-from .flags import add_flags, count, given_flags, naming_flags
+from .flags import add_config, add_flags, count, given_flags, name_base, naming_flags
 
 HELP = "fine-tune a CLIP into a Long-CLIP, from a recipe or from flags"
 _GROUPS = (
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="a recipe that ships (long-clip, debias-clip, …) or a TOML file; none: long-clip's rate, in smaller batches",
     )
-    parser.add_argument("--config", metavar="FILE", help="the same, as a flag")
+    add_config(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model; a run found there is continued")
     parser.add_argument(
         "--workers", type=count, default=1, metavar="N", help="processes that prepare pictures (0: in the loop)"
@@ -39,10 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..training.loop import Interrupted, Preview, train
 
-    if args.recipe and args.config:
-        raise ValueError(f"got the recipe {args.recipe!r} and --config {args.config!r}: one of them is meant")
-    source = args.recipe or args.config
-    changes = given_flags(args, Recipe)
+    source, changes = args.recipe, given_flags(args, Recipe)
+    if args.config:
+        if args.config.endswith(".toml"):
+            raise ValueError(
+                f"--config is the base's configuration, and {args.config} a recipe: give a recipe without --config"
+            )
+        with naming_flags(changes):
+            changes["base"] = name_base(read_recipe(source, **changes).base, "--base", args.config)
     flags = [f"{flag(name)} {shlex.quote(str(value))}" for name, value in changes.items()]
     command = " ".join(["python -m longclip train", *([shlex.quote(source)] if source else []), *flags])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..diffusion.recipe import DiffusionRecipe, read_recipe
 from ..generation.specs import EMBEDDED
-from .flags import add_flags, count, given_flags, naming_flags
+from .flags import add_config, add_flags, count, given_flags, name_base, naming_flags
 
 HELP = "train a text-to-image pipeline of the picture book, in Stable Diffusion's layout"
 _GROUPS = (
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=count, default=1, metavar="N", help="processes that draw scenes (0: in the loop)")
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    add_config(parser)
     add_flags(parser, DiffusionRecipe, _GROUPS)
 
 
@@ -39,6 +40,9 @@ def run(args: argparse.Namespace) -> int:
     from ..training.stopping import Interrupted
 
     changes = given_flags(args, DiffusionRecipe)
+    if args.config:
+        with naming_flags(changes):
+            changes["encoder"] = name_base(read_recipe(args.recipe, **changes).encoder, "--encoder", args.config)
     work = args.work or args.out.with_name(args.out.name + "-work")
     try:
         with naming_flags(changes):

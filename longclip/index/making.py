@@ -136,7 +136,10 @@ class _Work:
 def _reference(encoder: Encoder) -> str:
     """What `longclip.load` takes, wherever it is called from."""
     spec = encoder.spec
-    return os.path.abspath(spec.path) if spec.path else spec.name
+    if not spec.path:
+        return spec.name
+    config = os.path.abspath(spec.config) if spec.config and os.path.exists(spec.config) else spec.config
+    return os.path.abspath(spec.path) + (f"#{config}" if config else "")
 
 
 def _rotate(parts: list[Part]) -> list[Part]:
