@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from longclip.contents import hash_content, hash_file
+from longclip.data.left_out import LeftOut
+from longclip.data.readers.listed import Listed, group_listed, read_listed_folder
 from longclip.embeddings import read_embeddings, write_embeddings
 from longclip.images import ImageError, open_image
+from longclip.textfiles import DataError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,8 +28,6 @@ METADATA = "metadata.jsonl"
 EMBEDDINGS = "embeddings"
 # What is embedded, and the name of its tensor in a file.
 IMAGE, TEXT = "image", "text"
-_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-_CAPTION_FIELDS = ("long_caption", "caption", "text")
 
 
 class GalleryError(ValueError):
@@ -63,26 +64,36 @@ class Gallery:
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Gallery:
-        """An image folder: with a ``metadata.jsonl`` the pictures it lists, without one all it holds.
+        """An image folder: with a ``metadata.jsonl`` or ``.csv`` the pictures it lists, without one all it holds.
 
-        Each line is an object with `file_name` (within the folder), and where known `id`, `long_caption` (or `caption`, or
-        `text`), `short_caption`, `family` and others. Without the file, a picture's caption is the text file of
-        the same name. Nothing is decoded. Raises GalleryError, or FileNotFoundError where there is no such folder.
+        Each line is an object with `file_name` (within the folder), and where known `id`, captions (as
+        `longclip.data.readers.fields` reads them), `short_caption`, `family` and others. Lines of one file are one picture;
+        captions beyond its first are in its metadata as `captions`. Without the file, a picture's caption is the text file of
+        the same name. Nothing is decoded. What cannot be used is left out and named in `skipped`. Raises GalleryError where
+        that is all there is, or FileNotFoundError where there is no such folder.
         """
         folder = Path(folder)
         if not folder.is_dir():
             raise FileNotFoundError(f"there is no folder {folder}")
-        listed = (folder / METADATA).is_file()
-        rows = list(_read_rows(folder / METADATA) if listed else find_pictures(folder))
-        if not rows:
-            raise GalleryError(f"{folder} holds no picture: wanted a {METADATA}, or files such as .jpg and .png")
+        left_out, faults = LeftOut(), []
+        try:
+            entries = list(group_listed(read_listed_folder(folder, left_out, faults.append), None, str(folder)))
+        except DataError as error:
+            raise GalleryError(str(error)) from None
+        missing = [entry for entry in entries if not entry.pair.picture.is_file()]
+        faults += [f"{METADATA} names {entry.id!r}, which is not there" for entry in missing]
+        entries = [entry for entry in entries if entry.pair.picture.is_file()]
+        if not entries:
+            reason = f": {faults[0]}" if faults else f": wanted a {METADATA}, or files such as .jpg and .png"
+            raise GalleryError(f"{folder} holds no picture{reason}")
         return cls(
-            ids=[str(row.get("id", row["file_name"])) for row in rows],
-            pictures=[folder / row["file_name"] for row in rows],
-            captions=[next((str(row[name]) for name in _CAPTION_FIELDS if row.get(name)), "") for row in rows],
-            short_captions=[str(row.get("short_caption") or "") for row in rows],
-            metadata=rows,
+            ids=[entry.id for entry in entries],
+            pictures=[entry.pair.picture for entry in entries],
+            captions=[next(iter(entry.pair.captions), "") for entry in entries],
+            short_captions=[entry.pair.short for entry in entries],
+            metadata=[_metadata(entry) for entry in entries],
             folder=folder,
+            skipped=(*map(str, faults), *left_out),
         )
 
     @classmethod
@@ -223,33 +234,9 @@ def _content(picture: Path | bytes) -> str:
         return ""
 
 
-def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    root = path.parent.resolve()
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise GalleryError(f"line {number} of {path} is not JSON: {error}") from None
-            name = row.get("file_name") if isinstance(row, dict) else None
-            if not isinstance(name, str) or not name:
-                raise GalleryError(f"line {number} of {path} has no file_name")
-            if not (root / name).resolve().is_relative_to(root):
-                raise GalleryError(f"line {number} of {path} names {name!r}, which lies outside the folder")
-            if not (root / name).is_file():
-                raise GalleryError(f"line {number} of {path} names {name!r}, which is not there")
-            yield row
-
-
-def find_pictures(folder: Path) -> Iterator[dict[str, Any]]:
-    """`file_name` of every picture in a folder and those below it, and as `caption` the words of a .txt of the same name."""
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in _ENDINGS and path.is_file():
-            text = path.with_suffix(".txt")
-            caption = text.read_text(encoding="utf-8", errors="replace").strip() if text.is_file() else ""
-            yield {"file_name": path.relative_to(folder).as_posix(), "caption": caption}
+def _metadata(entry: Listed) -> dict[str, Any]:
+    more = list(entry.pair.captions[1:])
+    return entry.row | ({"captions": more} if more else {})
 
 
 def unused_name(name: str, taken: Container[str]) -> str:

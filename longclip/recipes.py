@@ -9,6 +9,8 @@ from dataclasses import field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .textfiles import read_text
+
 R = TypeVar("R")
 _KINDS = {int: "a whole number", float: "a number", str: "a text"}
 #: The largest seed: torch takes none that is larger, and TOML writes none.
@@ -51,8 +53,8 @@ def read_fields(kind: type[R], recipes: Path, source: str | Path | None, changes
             known = ", ".join(sorted(file.stem for file in recipes.glob("*.toml")))
             raise ValueError(f"there is no recipe {str(source)!r}: wanted a TOML file, or one of {known}")
         try:
-            values = tomllib.loads(path.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            values = tomllib.loads(read_text(path))
+        except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{path} is not TOML: {error}") from None
         unknown = sorted(set(values) - {entry.name for entry in fields(kind)})
         if unknown:

@@ -18,6 +18,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Split
 from tokenizers.pre_tokenizers import Sequence as Steps
 
 from longclip.cleaning import WORD_PATTERN, clean, clean_with_origins
+from longclip.textfiles import read_text
 from longclip.vocabulary import CLIP_VOCABULARY, END, START, WORDS_FILE, Merge, full_vocabulary, save_tokenizer
 
 # A long text is read in pieces of about this many characters, so that a batch never reads past what fits.
@@ -105,7 +106,7 @@ class Tokenizer:
             settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
             context_length = int(settings["model_max_length"])
         words = folder / WORDS_FILE
-        return cls(vocab, merges, context_length, words.read_text("utf-8").split() if words.is_file() else ())
+        return cls(vocab, merges, context_length, read_text(words).split() if words.is_file() else ())
 
     @classmethod
     def of_model(cls, path: str | Path, vocab_size: int, context_length: int) -> Tokenizer:

@@ -52,17 +52,17 @@ def test_a_slice_reads_its_bytes_only(tmp_path):
 
 def test_split():
     data = PairData("d", PackedPairs(Pair(Path(f"/{n}"), (f"{n}.",)) for n in range(100)))
-    training, held_out = data.split(10)
+    training, held_out = data.hold_out(10)
     assert [p.captions[0] for p in held_out.pairs] == [f"{n}." for n in range(10)]
     assert len(training) == 90 and training.pairs[0] == data.pairs[10] and training.pairs[-1] == data.pairs[99]
-    training, held_out = data.split(10, seed=3)
-    assert list(held_out.pairs) == list(data.split(10, seed=3)[1].pairs) != list(data.split(10, seed=4)[1].pairs)
+    training, held_out = data.hold_out(10, seed=3)
+    assert list(held_out.pairs) == list(data.hold_out(10, seed=3)[1].pairs) != list(data.hold_out(10, seed=4)[1].pairs)
     assert sorted(p.captions for p in [*training.pairs, *held_out.pairs]) == sorted(p.captions for p in data.pairs)
     assert training.pairs[2:4] == [training.pairs[2], training.pairs[3]] and held_out.name == "d, held out"
-    assert len(data.split(0)[1]) == 0
+    assert len(data.hold_out(0)[1]) == 0
     for number in (-1, 100):
         with pytest.raises(DataError, match="wanted at least 0, and at least one left"):
-            data.split(number)
+            data.hold_out(number)
 
 
 # Captions

@@ -67,7 +67,7 @@ def test_a_caption_of_ten_thousand_words_and_empty_ones_are_taken(tmp_path, tiny
     [
         (lambda rows: rows[:1], "at least one left to train on"),
         (lambda rows: [{"file_name": row["file_name"]} for row in rows], "no caption|without a caption|caption"),
-        (lambda rows: [row | {"file_name": "gone.png"} for row in rows], "cannot be read|could not be read"),
+        (lambda rows: [row | {"file_name": f"gone-{row['file_name']}"} for row in rows], "cannot be read|could not be read"),
     ],
     ids=["one picture", "no captions", "missing pictures"],
 )

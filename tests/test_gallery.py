@@ -67,12 +67,12 @@ def test_a_plain_folder(folder):
     ("line", "message"),
     [
         ("{", "line 1 of .* is not JSON"),
-        ("[]", "line 1 of .* has no file_name"),
-        ('{"file_name": ""}', "has no file_name"),
-        ('{"file_name": "../secret.png"}', "lies outside the folder"),
-        ('{"file_name": "/etc/hostname"}', "lies outside the folder"),
-        ('{"file_name": "none.png"}', "which is not there"),
-        ('{"file_name": "b.png"}\n{"file_name": "b.png"}', "'b.png' occurs more than once"),
+        ("[]", r"line 1 of .* is \[\], wanted an object"),
+        ('{"file_name": ""}', "line 1 of .* has no picture: wanted a file name"),
+        ('{"file_name": "../secret.png"}', "lies outside the pictures' folder"),
+        ('{"file_name": "/etc/hostname"}', "lies outside the pictures' folder"),
+        ('{"file_name": "none.png"}', "'none.png', which is not there"),
+        ('{"file_name": "b.png", "id": 1}\n{"file_name": "c.png", "id": 1}', "'1' occurs more than once"),
         ("", "holds no picture"),
     ],
 )
@@ -80,6 +80,29 @@ def test_faulty_metadata_is_named(folder, line, message):
     (folder / "metadata.jsonl").write_text(line)
     with pytest.raises(GalleryError, match=message):
         Gallery.from_folder(folder)
+
+
+def test_the_rest_of_a_gallery_is_kept_and_what_is_left_out_is_named(folder):
+    lines = (folder / "metadata.jsonl").read_text().replace('"d.png"}', '"d.png"')
+    (folder / "metadata.jsonl").write_text(lines + '{"file_name": "../x.png"}\n{"file_name": "none.png"}\n')
+    gallery = Gallery.from_folder(folder)
+    assert gallery.ids == ["b.png", "first", "c.png"]
+    found = " ".join(gallery.skipped)
+    assert len(gallery.skipped) == 3 and "line 4 of" in found and "'../x.png'" in found and "'none.png'" in found
+
+
+def test_lines_of_one_picture_are_one_with_all_captions(folder):
+    rows = [
+        {"file_name": "b.png", "caption": ["One.", "Two."], "family": "f"},
+        {"file_name": "c.png", "title": 5},
+        {"file_name": "./in/../b.png", "captions": [{"raw": "Three."}], "short_caption": float("nan")},
+        {"file_name": "d.png", "caption": float("nan"), "caption_1": "Last.", "caption_0": "First."},
+    ]
+    (folder / "metadata.jsonl").write_text("\r\n".join(map(json.dumps, rows)), encoding="utf-16")
+    gallery = Gallery.from_folder(folder)
+    assert gallery.ids == ["b.png", "c.png", "d.png"] and gallery.captions == ["One.", "5", "First."]
+    assert [fields.get("captions") for fields in gallery.metadata] == [["Two.", "Three."], None, ["Last."]]
+    assert gallery.metadata[0]["family"] == "f" and gallery.short_captions == ["", "", ""]
 
 
 def test_no_folder(tmp_path):

@@ -161,7 +161,8 @@ def test_hostile_galleries(tmp_path, encoder):
     (source / "gone.png").symlink_to(source / "nowhere.png")
     os.mkfifo(source / "pipe.png")
     made = make_gallery(str(source), folder, [encoder], mean=MEAN)
-    assert made.broken == 4 and len(made.skipped) == 4
+    assert made.broken == 4 and len(made.skipped) == 5
+    assert made.skipped[0] == "links that lead nowhere, and what is no file: 2 left out (gone.png, pipe.png)"
     assert make_gallery(str(source), folder, [encoder], mean=MEAN).skipped == made.skipped, "told again, though not tried again"
     for name in ("words.png", "empty.jpg", "cut.png", "again.png"):
         assert sum(sentence.startswith(name) for sentence in made.skipped) == 1, made.skipped

@@ -72,7 +72,10 @@ def test_sharegpt4v(tmp_path):
         Pair(tmp_path / "coco/1.jpg", ("First caption.\nMore.",)),
         Pair(tmp_path / "sam/3.jpg", ("Third.",)),
     ]
-    assert data.skipped == ("1 records without picture left out", "1 records without caption left out")
+    assert data.skipped == (
+        f"records without picture: 1 left out (record 2 of {file})",
+        f"records without caption: 1 left out (record 3 of {file})",
+    )
     (tmp_path / "pictures").mkdir()
     assert read_data(f"sharegpt4v:{file}", tmp_path / "pictures").pairs[0].picture == tmp_path / "pictures/coco/1.jpg"
 
@@ -138,11 +141,13 @@ GOOD = '{"image": "a.jpg", "caption": "A."}\n'
         ("t.jsonl", GOOD + "{", "line 2 of .*t.jsonl is not JSON"),
         ("t.jsonl", GOOD + "[1]", r"line 2 of .* is \[1\], wanted an object"),
         ("t.jsonl", "[" * 100_000, "line 1 of .* is not JSON"),
-        ("t.jsonl", b'\xff\xfe"', "line 1 of .* is not JSON"),
-        ("t.jsonl", GOOD + '{"image": "b.jpg", "caption": " "}', "line 2 of .* has no caption: .*found image, caption"),
-        ("t.jsonl", '{"caption": "A."}', "line 1 of .* has no picture: wanted a file name as file_name, image"),
+        ("t.jsonl", b'\xff\xfe"', "line 1 of .* is not text"),
+        ("t.jsonl", GOOD.encode() + b'{"image": "\xe4.jpg"}', "line 2 of .*t.jsonl is not text in UTF-8"),
+        ("t.jsonl", '{"image": "b.jpg", "caption": " "}', "line 1 of .* has no caption: .*found image, caption"),
+        ("t.jsonl", '{"caption": "A."}', "line 1 of .* has no picture: wanted a file name as file_name, filename, image"),
         ("t.jsonl", '{"image": 5, "caption": "A."}', "line 1 of .* has no picture"),
-        ("t.jsonl", '{"image": "a.jpg", "caption": 5}', "has 5 as caption, wanted text"),
+        ("t.jsonl", '{"image": "a.jpg", "caption": true}', "has True as caption, wanted text"),
+        ("t.jsonl", '{"image": "a.jpg", "caption": {"x": 1}}', "as caption, wanted text"),
         ("t.jsonl", '{"image": "a.jpg", "caption": "A.", "label": []}', r"has \[\] as label"),
         ("t.jsonl", '{"image": "../a.jpg", "caption": "A."}', "'../a.jpg', which lies outside"),
         ("t.jsonl", '{"image": "x/../../a.jpg", "caption": "A."}', "which lies outside"),
@@ -156,8 +161,11 @@ GOOD = '{"image": "a.jpg", "caption": "A."}\n'
         ("t.csv", 'image,caption\na.jpg,"never closed\nb.jpg,B.\n', "line 3 of .* is not CSV: unexpected end"),
         ("t.csv", "image,caption\na.jpg,\n", "line 2 of .* has no caption"),
         ("t.csv", "name,words\na.jpg,A.\n", "line 2 of .* has no picture: .*found name, words"),
-        ("t.csv", 'image,captions\na.jpg,"[""A."', "begin like a JSON list"),
-        ("t.csv", "image,caption\na.jpg,Ä.\n".encode("utf-16"), "is not UTF-8 text"),
+        ("t.csv", 'image,captions\na.jpg,"[""A."', "begin like a list"),
+        ("t.csv", "image,captions\na.jpg,\"['A.' 'B.']\"\n", "begin like a list"),
+        ("t.csv", "image,caption\na.jpg,A.\n".encode("utf-16-le"), "line 1 of .* a zero byte, as UTF-16 without its mark"),
+        ("t.csv", "image,caption\na.jpg,Ä.\n".encode("latin-1"), "line 2 of .* is not text in UTF-8"),
+        ("t.csv", "image,caption,caption\na.jpg,A.,B.\n", "line 1 of .* names the column 'caption' twice"),
         ("t.csv", "", "holds no picture with a caption"),
         ("t.xlsx", b"PK", "is of no known format"),
     ],
@@ -195,7 +203,10 @@ def test_folder(tmp_path):
     write(root / "notes.txt", "words")
     data = read_data(str(root))
     assert list(data.pairs) == [Pair(root / "in" / "a.JPG", ("Of a.",))] and data.name == "gallery"
-    assert data.skipped == ("1 pictures without caption left out",)
+    assert data.skipped == (
+        "hidden files and junk: 1 left out (._b.png)",
+        "pictures without caption: 1 left out (b.png)",
+    )
 
     write(root / "metadata.csv", "file_name,text\nb.png,Of b.\n")
     assert list(read_data(f"folder:{root}").pairs) == [Pair(root / "b.png", ("Of b.",))]
@@ -204,13 +215,14 @@ def test_folder(tmp_path):
         read_data(str(root))
     for part in ("train", "test"):
         write(tmp_path / "parts" / part / "metadata.jsonl", [{"file_name": "b.png", "text": "Of b."}])
-    with pytest.raises(DataError, match="in the folders test, train: name the one"):
-        read_data(str(tmp_path / "parts"))
+    parts = read_data(str(tmp_path / "parts"))
+    assert [(pair.picture.parent.name, pair.split) for pair in parts.pairs] == [("test", "test"), ("train", "train")]
+    assert parts.splits == {"test": 1, "train": 1} and len(read_data(str(tmp_path / "parts"), split="train")) == 1
     with pytest.raises(DataError, match="hold their own pictures"):
         read_data(str(root), tmp_path)
     write(root / "in" / "a.txt", b"\xff")
     (root / "metadata.csv").unlink(), (root / "metadata.jsonl").unlink()
-    with pytest.raises(DataError, match="a.txt is not UTF-8"):
+    with pytest.raises(DataError, match="line 1 of .*a.txt is not text in UTF-8"):
         read_data(str(root))
 
 
@@ -221,7 +233,7 @@ def test_urban1k(tmp_path):
     (tmp_path / "caption" / "2.txt").unlink()
     data = read_data(str(tmp_path))
     assert list(data.pairs) == [Pair(tmp_path / "image" / f"{n}.jpg", (f"Street {n}.",)) for n in ("1", "10")]
-    assert data.skipped == ("1 pictures without caption left out",)
+    assert data.skipped == ("pictures without caption: 1 left out (2.jpg)",)
     with pytest.raises(DataError, match="has no folder image"):
         read_data(f"urban1k:{tmp_path / 'image'}")
 
@@ -233,8 +245,11 @@ def test_coco(tmp_path):
     file = write(tmp_path / "annotations" / "captions_val2017.json", value)
     data = read_data(str(file))
     expected = {"007.jpg": ("A",), "009.jpg": ("Nine.", "Neun.")}
-    assert list(data.pairs) == [Pair(file.parent / name, texts) for name, texts in expected.items()]
-    assert data.skipped == ("2 annotations without words or picture left out", "1 pictures without caption left out")
+    assert list(data.pairs) == [Pair(file.parent / name, texts, split="val") for name, texts in expected.items()]
+    assert data.skipped == (
+        f"annotations without words or picture: 2 left out (annotation 4 of {file}, annotation 5 of {file})",
+        "pictures without caption: 1 left out (008.jpg)",
+    )
     (tmp_path / "val2017").mkdir()
     assert read_data(str(file)).pairs[0].picture == tmp_path / "val2017" / "007.jpg"
 
@@ -246,8 +261,8 @@ def test_flickr30k(tmp_path):
     test = {"filename": "2.jpg", "split": "test", "sentences": [{"raw": "Two."}]}
     file = write(tmp_path / "dataset_flickr30k.json", {"images": [image, test], "dataset": "flickr30k"})
     expected = [Pair(root / "1.jpg", ("One.", "Un."))]
-    data = read_data(str(file))
-    assert list(data.pairs) == expected and data.skipped == ("1 pictures of the split test left out",)
+    first, second = read_data(str(file)).pairs
+    assert first == Pair(root / "1.jpg", ("One.", "Un."), split="train") and second.split == "test"
 
     file = write(tmp_path / "results.token", "1.jpg#0\tOne.\r\n1.jpg#1\tUn.\r\n")
     assert list(read_data(str(file)).pairs) == expected
@@ -257,7 +272,9 @@ def test_flickr30k(tmp_path):
     expected.append(Pair(root / "2.jpg", ('A "quoted one.',)))
     barred = 'image_name| comment_number| comment\n1.jpg| 0| One.\n2.jpg| 0| A "quoted one.\n1.jpg| 1| Un.\n2.jpg| 4   lost\n'
     data = read_data(str(write(tmp_path / "results.csv", barred)))
-    assert list(data.pairs) == expected and data.skipped == ("1 sentences without words left out",)
+    assert list(data.pairs) == expected and data.skipped == (
+        f"sentences without words: 1 left out (line 5 of {tmp_path / 'results.csv'})",
+    )
     commas = 'image,comment\n1.jpg,One.\n1.jpg,Un.\n2.jpg,"A ""quoted one."\n'
     assert list(read_data(str(write(tmp_path / "c.csv", commas))).pairs) == expected
     with pytest.raises(DataError, match="line 2 of .* lacks a picture or a comment"):
@@ -288,14 +305,17 @@ def test_webdataset(tmp_path):
         assert [pair.captions for pair in data.pairs] == [("Nought.",), ("One.",), ("Three.",)]
         assert [pair.picture.read() for pair in data.pairs] == [pictures[n] for n in "013"]
     assert data.pairs[0].short == "0" and data.pairs[0].label == "n" and data.pairs[1].label == ""
-    reasons = ("samples without picture", "samples without caption", "samples with a .json that cannot be read")
-    assert data.skipped == tuple(f"1 {reason} left out" for reason in reasons)
+    assert set(data.skipped) == {
+        "samples without picture: 1 left out (lost)",
+        "samples without caption: 2 left out (2, bad)",
+        "fields of a .json that cannot be read: 1 left out (bad.json)",
+    }
     pixels = Image.open(io.BytesIO(pictures["3"])).convert("RGB").resize((8, 8), Image.Resampling.BICUBIC)
     assert np.array_equal(read_pair(data.pairs[2], 8, "squash"), np.asarray(pixels).transpose(2, 0, 1))
     with pytest.raises(FileNotFoundError, match="no shard .*train-002.tar"):
         read_data(str(tmp_path / "train-{000..002}.tar"))
     for wrong in ("{5..1}", "{0..999999999999}", "{000..999}{000..999}"):
-        with pytest.raises(DataError, match="stands for no shard or for more than"):
+        with pytest.raises(DataError, match="stands for no file or for more than"):
             read_data(str(tmp_path / f"{wrong}.tar"))
 
 

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--text", nargs="+", metavar="TEXT", help="texts to encode")
-    what.add_argument("--text-file", type=Path, metavar="FILE", help="a file with a text on each line")
+    what.add_argument("--text-file", type=Path, metavar="FILE", help="a file with a text on each line, in UTF-8 or UTF-16")
     what.add_argument("--image", nargs="+", metavar="FILE", help="pictures to encode")
     parser.add_argument("--out", type=Path, metavar="FILE.npy", help="where to write the vectors, float32 [n, dim]")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
@@ -28,10 +28,13 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from longclip.encoder import load
+    from longclip.textfiles import read_text, split_lines
 
     if args.out and args.out.suffix != ".npy":
         raise ValueError(f"--out is {args.out}: wanted a name that ends in .npy")
-    texts = args.text_file.read_text(encoding="utf-8").splitlines() if args.text_file else args.text
+    texts = split_lines(read_text(args.text_file)) if args.text_file else args.text
+    if args.text_file and not texts:
+        raise ValueError(f"{args.text_file} holds no line of text")
     encoder = load(*with_config([args.model], args.config), device=args.device)
     vectors = encoder.encode_image(args.image) if args.image else encoder.encode_text(texts)
     if args.out:

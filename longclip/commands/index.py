@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_config(parser)
     parser.add_argument("--pictures", metavar="FOLDER", help="where the pictures of a list of captions are")
+    parser.add_argument(
+        "--split", metavar="NAME", help="part of the data, as they call it: train, val, test, …; all without it"
+    )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; under torchrun each process takes its own")
     parser.add_argument("--milvus", metavar="ADDRESS", help="also send the embeddings to Milvus: FILE.db, or http://HOST:19530")
     parser.add_argument("--index-type", default="FLAT", metavar="TYPE", help="what Milvus searches by: FLAT (default), HNSW, …")
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        made = make_gallery(args.source, args.out, encoders, args.pictures, show)
+        made = make_gallery(args.source, args.out, encoders, args.pictures, show, split=args.split)
     if rank:
         return 0
     figures = {"gallery": str(args.out), "pictures": made.pictures, "encoded": made.encoded, "reused": made.reused}

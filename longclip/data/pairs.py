@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import random
 from array import array
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
+from ..textfiles import DataError
+from .splits import ALL
 
-class DataError(ValueError):
-    """A data set that cannot be read; the message is one sentence for the user."""
+if TYPE_CHECKING:
+    from .collected import Collected
+
+__all__ = ["DataError", "PackedPairs", "Pair", "PairData", "Slice"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Pair:
     """A picture (not yet opened, perhaps not there) and what is said of it.
 
     captions: long ones, each as good as the others: rewrites, or the words of several people. short: the separate short
-    caption, label: the class, family: the group of look-alikes; each empty where it is not known.
+    caption, label: the class, family: the group of look-alikes, split: the part of its data set; each empty where it is not
+    known.
     """
 
     picture: Path | Slice
@@ -46,6 +51,7 @@ class Pair:
     short: str = ""
     label: str = ""
     family: str = ""
+    split: str = ""
 
 
 class PackedPairs(Sequence[Pair]):
@@ -55,12 +61,16 @@ class PackedPairs(Sequence[Pair]):
     block, where reference counts would copy it page by page.
     """
 
-    def __init__(self, pairs: Iterable[Pair]) -> None:
+    def __init__(self, pairs: Iterable[Pair] = ()) -> None:
         self._block = bytearray()
         self._ends = array("Q", [0])
         for pair in pairs:
-            self._block += _pack(pair)
-            self._ends.append(len(self._block))
+            self.append(pair)
+
+    def append(self, pair: Pair) -> None:
+        """One more pair at the end."""
+        self._block += _pack(pair)
+        self._ends.append(len(self._block))
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -98,16 +108,35 @@ class _Rows(Sequence[Pair]):
 
 @dataclass
 class PairData:
-    """A data set. `skipped` says in a sentence each which of its records were left out on reading, and why."""
+    """A data set, or a part of one. Rows of one picture are one pair with several captions.
+
+    skipped: a sentence each on which of its records were left out on reading, and why. splits: how many pictures each of
+    the splits has that it names. split: which of them these pairs are ("all", a name, or several joined by "+").
+    """
 
     name: str
     pairs: Sequence[Pair]
     skipped: tuple[str, ...] = ()
+    split: str = ALL
+    splits: Mapping[str, int] = field(default_factory=dict)
+    collected: Collected | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def split(self, held_out: int, seed: int | None = None) -> tuple[PairData, PairData]:
+    @property
+    def title(self) -> str:
+        """The name, with the split where there are some."""
+        return f"{self.name}, split {self.split}" if self.splits else self.name
+
+    def of(self, split: str) -> PairData:
+        """The pairs of a split that `choose_split` names."""
+        if split == self.split or self.collected is None:
+            return self
+        names = None if split == ALL else split.split("+")
+        return replace(self, pairs=self.collected.select(names), split=split)
+
+    def hold_out(self, held_out: int, seed: int | None = None) -> tuple[PairData, PairData]:
         """Pairs to train on, and `held_out` others, each in their order.
 
         Without a seed the first ones are held out, as Long-CLIP (arXiv 2403.15378) does with ShareGPT4V; with one,
@@ -125,7 +154,7 @@ class PairData:
             chosen = array("Q", sorted(drawn))
             rest = array("Q", (row for row in range(total) if row not in drawn))
         return (
-            PairData(self.name, _Rows(self.pairs, rest), self.skipped),
+            replace(self, pairs=_Rows(self.pairs, rest), collected=None),
             PairData(f"{self.name}, held out", _Rows(self.pairs, chosen)),
         )
 
@@ -133,7 +162,7 @@ class PairData:
 def _pack(pair: Pair) -> bytes:
     place = pair.picture
     picture: Any = [str(place.path), place.start, place.size] if isinstance(place, Slice) else str(place)
-    text = json.dumps([picture, pair.captions, pair.short, pair.label, pair.family], ensure_ascii=False)
+    text = json.dumps([picture, pair.captions, pair.short, pair.label, pair.family, pair.split], ensure_ascii=False)
     # File names that are not UTF-8, and captions cut inside an emoji, hold lone surrogates.
     return text.encode("utf-8", "surrogatepass")
 

@@ -53,12 +53,14 @@ def make_gallery(
     pictures: str | Path | None = None,
     progress: Progress | None = None,
     mean: int = MEAN,
+    split: str | None = None,
 ) -> Making:
     """Makes the gallery of a source (as `longclip.data.readers.read_data` takes it, captions not needed) in a folder.
 
     It is whole when this returns, whichever process made which part: several may run at once, on several machines if they
     share the folder; those that `torchrun` starts begin at different places. mean: pictures in a part on average; only a new
-    gallery may choose. Raises GalleryError, DataError or FileNotFoundError for a source of no use.
+    gallery may choose. split: a part of the source, by its own names. Raises GalleryError, DataError or FileNotFoundError for
+    a source of no use.
     """
     folder = Path(folder)
     if any(not encoder.identity for encoder in encoders):
@@ -66,7 +68,7 @@ def make_gallery(
     if len({encoder.identity for encoder in encoders}) < len(encoders):
         names = ", ".join(encoder.spec.name for encoder in encoders)
         raise GalleryError(f"two of the models {names} are the same: wanted each once")
-    plan = make_plan(source, folder, pictures, mean)
+    plan = make_plan(source, folder, pictures, mean, split)
     making = Making(len(plan))
     for number, encoder in enumerate(encoders):
         done = number * len(plan)

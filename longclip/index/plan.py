@@ -44,6 +44,7 @@ class Plan:
 
     source: str
     pictures: str | None = None
+    split: str | None = None
     parts: list[Part] = field(default_factory=list)
     shards: dict[str, tuple[list[int], list[str]]] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
@@ -71,29 +72,32 @@ def read_plan(folder: Path) -> Plan:
         raise GalleryError(f"{path} is damaged ({error}): remove it and index again, the embeddings are used again") from None
 
 
-def make_plan(source: str, folder: Path, pictures: str | Path | None = None, mean: int = MEAN) -> Plan:
+def make_plan(
+    source: str, folder: Path, pictures: str | Path | None = None, mean: int = MEAN, split: str | None = None
+) -> Plan:
     """Reads the source and writes the plan of its gallery and the rows of its parts, as far as they are not there.
 
     Processes take turns, and one that waited for another takes over what that found. A shard whose file is as it was is not
     read again. Raises GalleryError for a folder that is the gallery of another source, or a source of no picture.
     """
     format, path = find_format(source)
-    wanted = Plan(f"{format}:{os.path.abspath(path)}", pictures and os.path.abspath(pictures))
+    wanted = Plan(f"{format}:{os.path.abspath(path)}", pictures and os.path.abspath(pictures), split)
     folder.mkdir(parents=True, exist_ok=True)
     before = _stamp(folder)
     with FileLock(folder / f"{GALLERY}.lock"):
         now = _stamp(folder)
         old = read_plan(folder) if now else None
-        if old and (old.source, old.pictures) != (wanted.source, wanted.pictures):
-            raise GalleryError(f"{folder} is the gallery of {old.source}: wanted the same source, or another folder")
+        if old and (old.source, old.pictures, old.split) != (wanted.source, wanted.pictures, wanted.split):
+            part = f", split {old.split}" if old.split else ""
+            raise GalleryError(f"{folder} is the gallery of {old.source}{part}: wanted the same source, or another folder")
         if old and now != before:
             return old
-        found = Source(wanted.source, wanted.pictures)
+        found = Source(wanted.source, wanted.pictures, split)
         for part, shard, stamp in _read_parts(found, folder, old, mean):
             wanted.parts.append(part)
             if shard:
                 wanted.shards.setdefault(shard, (stamp, []))[1].append(part.name)
-        wanted.skipped, wanted.left_out = found.skipped[:KEPT], len(found.skipped)
+        wanted.skipped, wanted.left_out = found.skipped[:KEPT], found.missing
         if not wanted.parts:
             why = f": {found.skipped[0]}" if found.skipped else ""
             raise GalleryError(f"{source} holds no picture{why}")

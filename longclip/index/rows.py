@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..contents import stamp_of
+from ..data.collected import Collected
+from ..data.left_out import LeftOut
 from ..data.pairs import DataError, Pair, Slice
 from ..data.readers import find_format, read_data
-from ..data.readers.fields import PICTURE, text_fields
-from ..data.readers.folder import METADATA
-from ..data.readers.paths import join_within
-from ..data.readers.records import read_rows
-from ..data.readers.webdataset import find_shards, read_webdataset
-from ..gallery import GalleryError, find_pictures, unused_name
+from ..data.readers.fields import PICTURE, is_text_field
+from ..data.readers.listed import group_listed, read_listed_folder, read_listed_table
+from ..data.readers.shards import find_shards
+from ..data.readers.webdataset import read_webdataset
+from ..data.splits import ALL, split_name
+from ..gallery import unused_name
 from ..images import read_bytes
 
 
@@ -54,11 +55,17 @@ class Row:
 
 @dataclass
 class Source:
-    """What a gallery is made from. `skipped` fills while rows are read: a sentence for each thing that was left out."""
+    """What a gallery is made from; split: a part of it, as `longclip.data.splits.choose_split` takes it.
+
+    While rows are read, `skipped` fills with a sentence on all that was left out, and `missing` counts files that are not
+    there and shards that cannot be read.
+    """
 
     name: str
     pictures: str | None = None
+    split: str | None = None
     skipped: list[str] = field(default_factory=list)
+    missing: int = 0
 
     def shards(self) -> list[Path]:
         """The webdataset shards it names; none for any other format."""
@@ -76,6 +83,7 @@ class Source:
             stamp = _stamp(pair.picture)
             if stamp is None:
                 self.skipped.append(f"{id} is not there")
+                self.missing += 1
                 continue
             id = unused_name(id, taken)
             taken[id] = None
@@ -85,43 +93,46 @@ class Source:
 
     def _read(self) -> Iterator[tuple[str, Pair, dict[str, Any]]]:
         format, path = find_format(self.name)
-        listed = next((path / name for name in METADATA if (path / name).is_file()), None) if format == "folder" else path
-        if format in ("folder", "table") and listed:
-            root = Path(self.pictures) if self.pictures and format == "table" else listed.parent
-            for where, row in read_rows(listed):
-                yield _table_row(row, root, where)
+        left_out = LeftOut()
+        if format == "table" and path.is_file():
+            root = Path(os.path.abspath(self.pictures)) if self.pictures else path.parent
+            entries = read_listed_table(path, root, left_out)
         elif format == "folder":
-            for row in find_pictures(path):
-                caption = row["caption"]
-                yield row["file_name"], Pair(path / row["file_name"], (caption,) if caption else ()), {}
+            entries = read_listed_folder(path, left_out)
         else:
-            data = read_data(self.name, self.pictures)
+            data = read_data(self.name, self.pictures, self.split)
             self.skipped += data.skipped
             root = Path(os.path.abspath(self.pictures)) if self.pictures else path if path.is_dir() else path.parent
             for pair in data.pairs:
                 yield _within(pair.picture, root), pair, {}
+            return
+        for listed in group_listed(entries, self.split, self.name):
+            others = {key: value for key, value in listed.row.items() if _is_plain(key, value)}
+            yield listed.id, listed.pair, others
+        self.skipped += left_out
 
     def _read_shard(self, shard: Path) -> Iterator[tuple[str, Pair, dict[str, Any]]]:
-        left_out: Counter[str] = Counter()
+        left_out = LeftOut()
+        wanted = None if self.split in (None, ALL) else {split_name(name) for name in self.split.split("+")}
         try:
-            for pair in read_webdataset(shard, left_out):
-                yield f"{shard.name}/{pair.picture.start}", pair, {}
+            # The files of a shard that are links to each other are one picture.
+            for pair in Collected(read_webdataset(shard, left_out)).select():
+                if wanted is None or pair.split in wanted:
+                    yield f"{shard.name}/{pair.picture.start}", pair, {}
+                else:
+                    left_out.add(f"pictures of the split {pair.split!r}")
         except DataError as error:
             self.skipped.append(str(error))
-        self.skipped += [f"{count:,} {what} left out of {shard.name}" for what, count in left_out.items()]
+            self.missing += 1
+        self.skipped += [f"{shard.name}: {sentence}" for sentence in left_out]
 
 
-def _table_row(row: Any, root: Path, where: str) -> tuple[str, Pair, dict[str, Any]]:
-    """Of a table's row: its id, its pair (which, unlike one to train on, may have no caption), and its other plain values."""
-    texts = text_fields(row, where)
-    name = next((row[key] for key in PICTURE if row.get(key)), None)
-    if not isinstance(name, str):
-        raise GalleryError(f"{where} has no picture: wanted a file name as {' or '.join(PICTURE)}")
-    others = {key: value for key, value in row.items() if isinstance(value, (str, int, float)) and key not in _COLUMNS}
-    return str(row.get("id") or name), Pair(join_within(root, name, where), **texts), others
+def _is_plain(key: str, value: Any) -> bool:
+    """Whether a field of a row is kept as it is: those that say what a `Row` says are not."""
+    return isinstance(value, (str, int, float)) and value == value and not is_text_field(key) and key not in _COLUMNS
 
 
-_COLUMNS = {*PICTURE, "id", "long_caption", "caption", "text", "title", "short_caption", "captions", "family"}
+_COLUMNS = {*PICTURE, "id", "short_caption", "family"}
 
 
 def _within(picture: Path | Slice, root: Path) -> str:

@@ -64,6 +64,7 @@ class Recipe:
 
     data: str = option(PICTURE_BOOK, "picturebook, or a data set as FORMAT:PATH or PATH")
     pictures: str | None = option(None, "folder of a data set's pictures, where they do not lie beside it")
+    split: str | None = option(None, "part of a data set, as it calls them: train, train+restval, …, all; none: train, or all")
     held_out: float = option(
         0.1, f"pairs at the start of a data set that are kept for validation: a share (at most {MOST_HELD_OUT:,}), or a number"
     )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from torch.utils.data import Dataset
 
+from ..data.held_out import read_training_pairs
 from ..data.pairs import PairData
-from ..data.readers import read_data
 from ..recipes import OptionError
 from .batches import Batch, Share
 from .pairs import PairBatches, name_of
@@ -38,8 +38,13 @@ def read_training_data(recipe: Recipe) -> tuple[Recipe, PairData | None, PairDat
                 "steps", "is 0, and the picture book has no end: say how many steps to train, or name a data set (data, --data)"
             )
         return recipe, None, None
-    whole = read_data(recipe.data, recipe.pictures)
-    data, held_out = whole.split(_held_out(recipe, len(whole)))
+    data, kept = read_training_pairs(recipe.data, recipe.pictures, recipe.split)
+    if kept is None:
+        data, held_out = data.hold_out(_held_out(recipe, len(data)))
+    else:
+        # A split that the data set keeps for this is no part of what is trained on: all of it may be held out.
+        count = int(recipe.held_out) if recipe.held_out >= 1 or not recipe.held_out else MOST_HELD_OUT
+        held_out = replace(kept, pairs=kept.pairs[:count], collected=None)
     recipe = fit_batch(recipe, len(data.pairs))
     return replace(recipe, steps=recipe.steps or count_steps(recipe, len(data.pairs))), data, held_out
 
@@ -76,7 +81,7 @@ def _held_out(recipe: Recipe, pairs: int) -> int:
 
 def name_data(data: PairData | None) -> str:
     """What a model was trained on, for its card."""
-    return "scenes of the picture book" if data is None else f"{len(data.pairs):,} pairs of {data.name}"
+    return "scenes of the picture book" if data is None else f"{len(data.pairs):,} pairs of {data.title}"
 
 
 def identify_data(data: PairData | None) -> str:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from ..pairs import DataError, PackedPairs, PairData
+from ...textfiles import open_text
+from ..collected import Collected
+from ..left_out import LeftOut
+from ..pairs import DataError, Pair, PairData
+from ..splits import choose_split
 from .coco import read_coco
 from .flickr30k import read_flickr30k
-from .folder import METADATA, read_image_folder
-from .records import open_text, read_json_list
-from .sharegpt4v import read_sharegpt4v
+from .folder import find_metadata, read_image_folder
+from .records import read_json_list
+from .shards import find_files, is_pattern
+from .sharegpt4v import HELD_OUT, read_sharegpt4v
 from .table import read_table
 from .urban1k import read_urban1k
 from .webdataset import read_webdataset
@@ -20,34 +26,58 @@ LISTS = {"sharegpt4v": read_sharegpt4v, "table": read_table, "coco": read_coco, 
 HOLDERS = {"folder": read_image_folder, "urban1k": read_urban1k, "webdataset": read_webdataset}
 FORMATS = (*LISTS, *HOLDERS)
 _HEAD = 1 << 16
+# The header of a table that is called .txt, as Flickr8k's is.
+_HEADER = re.compile(r"(?:file_?name|image|filepath|image_path|image_name)\s*[,\t;|]")
+_TOKEN = re.compile(r"[^\t\r\n]+#\d+\t")
 
 
-def read_data(source: str, pictures: str | Path | None = None) -> PairData:
+def read_data(
+    source: str, pictures: str | Path | None = None, split: str | None = None, preferred: tuple[str, ...] = ()
+) -> PairData:
     """The pairs that ``FORMAT:PATH`` names, or a PATH whose format is recognised.
 
     A folder is urban1k if it holds folders image and caption, webdataset if it holds .tar files, folder if it holds a
     ``metadata.jsonl`` or ``.csv``, or none of these. A file is webdataset if its name or pattern ends in .tar;
-    flickr30k as .token, as CSV with a column comment, or as JSON with sentences; coco as JSON with images; sharegpt4v as
-    JSON list with conversations; table otherwise. No picture is opened or looked for.
+    flickr30k as .token or with such lines, as CSV with a column comment, or as JSON with sentences; coco as JSON with images;
+    sharegpt4v as JSON list with conversations; table otherwise. Any other PATH may be a pattern too: ``part-{0..3}.jsonl``,
+    ``*.csv``. No picture is opened or looked for.
+
+    Rows that name the same file are one pair with several captions, in their order.
 
     pictures: the folder to which the file names of sharegpt4v, table, coco and flickr30k are relative (each reader says
-    what it is otherwise); the other formats hold their pictures. Raises DataError where the format is ambiguous or unknown,
-    for faulty records, or where there is no pair; FileNotFoundError where there is nothing.
+    what it is otherwise); the other formats hold their pictures. split: which part is meant, by the names that the data have,
+    several joined by "+", or "all"; without it the first of `preferred` that is there, or else all. Raises DataError where
+    the format is ambiguous or unknown, for faulty records, for an unknown split, or where there is no pair;
+    FileNotFoundError where there is nothing.
     """
     format, path = find_format(source)
-    left_out: Counter[str] = Counter()
+    left_out = LeftOut()
+    collected = Collected(_read(format, path, pictures, left_out))
+    if not collected.pictures:
+        reasons = "".join(f" ({sentence})" for sentence in left_out)
+        raise DataError(f"{path}, read as {format}, holds no picture with a caption{reasons}")
+    if format == "sharegpt4v" and collected.pictures > HELD_OUT:
+        collected.name_first(HELD_OUT, ("val", "test"), "train")
+    skipped = tuple(left_out)
+    if several := collected.in_several_splits():
+        skipped += (f"pictures in more than one split: {several:,}",)
+    name = path.name if path.is_dir() else path.stem
+    chosen = choose_split(collected.split_pictures, split, preferred, str(path))
+    data = PairData(name, (), skipped, "", collected.split_pictures, collected)
+    return data.of(chosen)
+
+
+def _read(format: str, path: Path, pictures: str | Path | None, left_out: LeftOut) -> Iterator[Pair]:
     if format in HOLDERS:
         if pictures is not None:
             raise DataError(f"data of the format {format} hold their own pictures: wanted no folder of pictures")
-        pairs = PackedPairs(HOLDERS[format](path, left_out))
-    elif path.is_dir():
+        yield from HOLDERS[format](path, left_out)
+        return
+    if path.is_dir():
         raise DataError(f"{path} is a folder, and the format {format} a file")
-    else:
-        pairs = PackedPairs(LISTS[format](path, _check_folder(pictures), left_out))
-    skipped = tuple(f"{count:,} {what} left out" for what, count in left_out.items())
-    if not pairs:
-        raise DataError(f"{path}, read as {format}, holds no picture with a caption{''.join(f' ({s})' for s in skipped)}")
-    return PairData(path.name if path.is_dir() else path.stem, pairs, skipped)
+    root = _check_folder(pictures)
+    for file in [path] if path.exists() else find_files(path, "*", "file"):
+        yield from LISTS[format](file, root, left_out)
 
 
 def find_format(source: str) -> tuple[str, Path]:
@@ -56,12 +86,14 @@ def find_format(source: str) -> tuple[str, Path]:
     Raises DataError where the format is ambiguous or unknown, FileNotFoundError where there is nothing.
     """
     format, place = _part(source)
-    pattern = place.endswith(".tar") and any(sign in place for sign in "*?[{")
+    pattern = is_pattern(place) and not Path(place).exists()
     # A pattern stays as it is: the folders above may have signs in their names that would be taken for its own.
     path = Path(place if pattern else os.path.abspath(place))
     if not pattern and not path.exists() and format != "webdataset":
         raise FileNotFoundError(f"there is no file or folder {place}")
-    return format or ("webdataset" if pattern else recognise(path)), path
+    if pattern and not format:
+        format = "webdataset" if place.endswith(".tar") else recognise(find_files(path, "*", "file")[0])
+    return format or recognise(path), path
 
 
 def recognise(path: Path) -> str:
@@ -97,7 +129,7 @@ def _fit_folder(path: Path) -> list[str]:
         fitting.append("urban1k")
     if any(path.glob("*.tar")):
         fitting.append("webdataset")
-    if not fitting or any((path / name).is_file() for name in METADATA):
+    if not fitting or find_metadata(path):
         fitting.append("folder")
     return fitting
 
@@ -110,12 +142,14 @@ def _fit_file(path: Path) -> list[str]:
         return ["flickr30k"]
     if name.endswith((".jsonl", ".ndjson")):
         return ["table"]
-    if not name.endswith((".json", ".csv", ".tsv")):
+    if not name.endswith((".json", ".csv", ".tsv", ".txt")):
         return []
     with open_text(path) as file:
         head = file.read(_HEAD)
+    if name.endswith(".txt"):
+        return ["flickr30k"] if _TOKEN.match(head) else ["table"] if _HEADER.match(head.lower()) else []
     if not name.endswith(".json"):
-        return ["flickr30k" if "comment" in head.partition("\n")[0].lower() else "table"]
+        return ["flickr30k" if "comment" in re.split(r"[\r\n]", head)[0].lower() else "table"]
     if head.lstrip().startswith("["):
         _, record = next(read_json_list(path), ("", {}))
         return ["sharegpt4v" if "conversations" in record else "table"]

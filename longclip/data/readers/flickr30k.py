@@ -1,58 +1,46 @@
-"""Flickr30k, of which there are three files: Karpathy's JSON, the authors' .token, and a CSV of image and comment."""
+"""Flickr30k and Flickr8k, of which there are three files: Karpathy's JSON, the authors' .token, and a CSV of comments."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ...textfiles import open_text, read_lines
+from ..left_out import LeftOut
 from ..pairs import DataError, Pair
+from .fields import read_texts
+from .karpathy import _FOLDERS, is_karpathys, read_karpathy
 from .paths import find_beside, join_within
-from .records import load_json, open_text, read_csv
-
-_TRAINING = ("train", "restval")
-_FOLDERS = ("flickr30k-images", "flickr30k_images")
+from .records import load_json, read_csv
 
 Comment = tuple[str, str, str]
 
 
-def read_flickr30k(path: Path, pictures: Path | None, left_out: Counter[str]) -> Iterator[Pair]:
+def read_flickr30k(path: Path, pictures: Path | None, left_out: LeftOut) -> Iterator[Pair]:
     """One pair a picture, with its five sentences.
 
-    Of Karpathy's file only pictures of the splits train and restval are read: its test pictures are what the field
-    measures on. Without `pictures` they are looked for in ``flickr30k-images`` beside or above the file.
+    Karpathy's file has splits, the others have none. Without `pictures` they are looked for in ``flickr30k-images`` beside or
+    above the file.
     """
+    if path.suffix.lower() == ".json":
+        content = load_json(path)
+        if content.get("images") and not is_karpathys(content):
+            raise DataError(f"image 1 of {path} is not as Karpathy's: wanted filename, split, and sentences with raw")
+        yield from read_karpathy(path, content, pictures, left_out)
+        return
     root = pictures or find_beside(path, *_FOLDERS)
-    comments = _read_karpathy if path.suffix.lower() == ".json" else _read_comments
-    found: dict[str, tuple[str, list[str]]] = {}
-    for where, name, text in comments(path, left_out):
-        if text:
-            found.setdefault(name, (where, []))[1].append(text)
+    for where, name, value in _read_comments(path):
+        texts = read_texts(value, where, "comment")
+        if texts:
+            yield Pair(join_within(root, name, where), tuple(texts))
         else:
-            left_out["sentences without words"] += 1
-    for name, (where, texts) in found.items():
-        yield Pair(join_within(root, name, where), tuple(texts))
+            left_out.add("sentences without words", where)
 
 
-def _read_karpathy(path: Path, left_out: Counter[str]) -> Iterator[Comment]:
-    images = load_json(path).get("images")
-    for number, image in enumerate(images if isinstance(images, list) else [], start=1):
-        where = f"image {number} of {path}"
-        try:
-            name = str(Path(image.get("filepath") or "", image["filename"]))
-            split, sentences = image.get("split", "train"), [sentence["raw"].strip() for sentence in image["sentences"]]
-        except (KeyError, TypeError, AttributeError):
-            raise DataError(f"{where} is not as Karpathy's: wanted filename, split, and sentences with raw") from None
-        if split in _TRAINING:
-            yield from ((where, name, sentence) for sentence in sentences)
-        else:
-            left_out[f"pictures of the split {split}"] += 1
-
-
-def _read_comments(path: Path, left_out: Counter[str]) -> Iterator[Comment]:
+def _read_comments(path: Path) -> Iterator[Comment]:
     with open_text(path) as file:
-        first = file.readline()
+        first = file.readline(1 << 16)
     if "#" in first.partition("\t")[0]:
         yield from _read_token(path)
     elif "|" in first:
@@ -63,26 +51,23 @@ def _read_comments(path: Path, left_out: Counter[str]) -> Iterator[Comment]:
 
 def _read_token(path: Path) -> Iterator[Comment]:
     """Lines of ``NAME.jpg#NUMBER<tab>sentence``."""
-    with open_text(path) as file:
-        for number, line in enumerate(file, start=1):
-            where = f"line {number} of {path}"
-            name, tab, text = line.partition("\t")
-            if line.strip() and not (tab and "#" in name):
-                raise DataError(f"{where} is not NAME.jpg#NUMBER, a tab, and a sentence")
-            if line.strip():
-                yield where, name.rpartition("#")[0], text.strip()
+    for number, line in read_lines(path):
+        where = f"line {number} of {path}"
+        name, tab, text = line.partition("\t")
+        if line.strip() and not (tab and "#" in name):
+            raise DataError(f"{where} is not NAME.jpg#NUMBER, a tab, and a sentence")
+        if line.strip():
+            yield where, name.rpartition("#")[0], text
 
 
 def _read_barred(path: Path) -> Iterator[Comment]:
     """Lines of ``image_name| comment_number| comment``, where quotes mean nothing; one of the well-known file lacks a bar."""
-    with open_text(path) as file:
-        header = [name.strip().lower() for name in file.readline().split("|")]
-        for number, line in enumerate(file, start=2):
-            cells = [cell.strip() for cell in line.split("|", len(header) - 1)]
-            if any(cells):
-                yield _pick(
-                    dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True)), f"line {number} of {path}"
-                )
+    lines = read_lines(path)
+    header = [name.strip().lower() for name in next(lines)[1].split("|")]
+    for number, line in lines:
+        cells = [cell.strip() for cell in line.split("|", len(header) - 1)]
+        if any(cells):
+            yield _pick(dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True)), f"line {number} of {path}")
 
 
 def _pick(row: dict[str, Any], where: str) -> Comment:
@@ -90,4 +75,4 @@ def _pick(row: dict[str, Any], where: str) -> Comment:
     text = row.get("comment", row.get("caption"))
     if not name or text is None:
         raise DataError(f"{where} lacks a picture or a comment: wanted the columns image (or image_name) and comment")
-    return where, name, text.strip()
+    return where, name, text

@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from ..left_out import LeftOut
 from ..pairs import DataError, Pair
-from .paths import PICTURE_ENDINGS
+from ..splits import is_split, split_name
 from .records import read_caption
 from .table import read_table
+from .walking import is_junk, walk_pictures
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 
 
-def read_image_folder(path: Path, left_out: Counter[str]) -> Iterator[Pair]:
-    """The pictures that a ``metadata.jsonl`` or ``metadata.csv`` lists; without one, all that have a .txt of the same name."""
-    listed = [name for name in METADATA if (path / name).is_file()]
-    parts = sorted({file.parent.name for name in METADATA for file in path.glob(f"*/{name}")})
+def read_image_folder(path: Path, left_out: LeftOut) -> Iterator[Pair]:
+    """The pictures that a ``metadata.jsonl`` or ``metadata.csv`` lists; without one, all that have a .txt of the same name.
+
+    Folders with metadata of their own are read one after the other. The split of a picture is what its row says, or else
+    the first folder that it lies in, if that is called train, val, test or the like.
+    """
+    tables = find_metadata(path)
+    pairs = (pair for table in tables for pair in read_table(table, table.parent, left_out))
+    for pair in pairs if tables else _read_captioned(path, left_out):
+        yield pair if pair.split else replace(pair, split=split_of(pair.picture, path))
+
+
+def find_metadata(path: Path) -> list[Path]:
+    """The metadata of a folder: its own, or those of the folders in it. Raises DataError where one has two."""
+    found = _metadata_of(path)
+    if found:
+        return found
+    places = sorted(place for place in path.iterdir() if place.is_dir() and not is_junk(place.name))
+    return [table for place in places for table in _metadata_of(place)]
+
+
+def split_of(picture: Path, root: Path) -> str:
+    """The split that the first folder below `root` on the way to a picture is called after; "" for none."""
+    parts = picture.relative_to(root).parts[:-1] if picture.is_relative_to(root) else ()
+    return split_name(parts[0]) if parts and is_split(parts[0]) else ""
+
+
+def _metadata_of(place: Path) -> list[Path]:
+    listed = [place / name for name in METADATA if (place / name).is_file()]
     if len(listed) > 1:
-        raise DataError(f"{path} has both {' and '.join(listed)}: name the one to read, as table:{path / listed[0]}")
-    if listed:
-        yield from read_table(path / listed[0], path, left_out)
-    elif parts:
-        raise DataError(f"{path} has its metadata in the folders {', '.join(parts)}: name the one to read")
-    else:
-        yield from _read_captioned(path, left_out)
+        raise DataError(f"{place} has both {' and '.join(METADATA)}: name the one to read, as table:{listed[0]}")
+    return listed
 
 
-def _read_captioned(folder: Path, left_out: Counter[str]) -> Iterator[Pair]:
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        there = set(names)
-        for name in sorted(names):
-            stem, ending = os.path.splitext(name)
-            if ending.lower() not in PICTURE_ENDINGS or name.startswith("."):
-                continue
-            caption = read_caption(Path(place, f"{stem}.txt")) if f"{stem}.txt" in there else ""
-            if caption:
-                yield Pair(Path(place, name), (caption,))
-            else:
-                left_out["pictures without caption"] += 1
+def _read_captioned(folder: Path, left_out: LeftOut) -> Iterator[Pair]:
+    for picture in walk_pictures(folder, left_out):
+        beside = picture.with_suffix(".txt")
+        caption = read_caption(beside) if beside.is_file() else ""
+        if caption:
+            yield Pair(picture, (caption,))
+        else:
+            left_out.add("pictures without caption", picture.name)

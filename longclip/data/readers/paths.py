@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from ..pairs import DataError
 
-PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+PICTURE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"),
+)
 
 
 def join_within(root: Path, name: str, where: str) -> Path:
-    """The path of a picture that `where` names. Raises DataError for one outside `root`.
+    """The path of a picture that `where` names, the same however it is written. Raises DataError for one outside `root`.
 
     Only the names are looked at, never the disk: a list may have millions. Links inside the root are its owner's, and followed.
     """
     if not isinstance(name, str):
         raise DataError(f"{where} names {name!r:.40} as its picture, wanted a file name")
-    base = os.path.abspath(root)
+    base, real = _places(root)
     path = os.path.abspath(os.path.join(base, name))
+    if path.startswith(os.path.join(real, "")):
+        path = os.path.join(base, os.path.relpath(path, real))
     if not path.startswith(os.path.join(base, "")):
         raise DataError(f"{where} names {name!r}, which lies outside the pictures' folder {base}")
     return Path(path)
+
+
+@lru_cache(maxsize=8)
+def _places(root: Path) -> tuple[str, str]:
+    """A folder as it is called, and where it really is: a list may name its pictures by either."""
+    base = os.path.abspath(root)
+    return base, os.path.realpath(base)
 
 
 def find_beside(path: Path, *names: str) -> Path:

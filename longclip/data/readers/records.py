@@ -5,39 +5,54 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from ...textfiles import bounded_lines, open_text, read_lines, read_text
 from ..pairs import DataError
 
 MAX_TEXT = 1_000_000
 _CHUNK = 1 << 20
 _MAX_RECORD = 16 * _CHUNK
+_HEAD = 1 << 12
 _BEFORE_FIRST = re.compile(r"\s*")
 _BEFORE_NEXT = re.compile(r"\s*,\s*|\s*(?=\])")
 
 Record = tuple[str, Any]
+OnError = Callable[[DataError], None]
 
 
-def read_rows(path: Path) -> Iterator[Record]:
-    """The rows of a table by its ending: .json, .csv, .tsv, or JSON lines."""
-    readers = {".json": read_json_list, ".csv": read_csv, ".tsv": read_csv}
-    return readers.get(path.suffix.lower(), read_json_lines)(path)
+def read_rows(path: Path, on_error: OnError | None = None) -> Iterator[Record]:
+    """The rows of a table: .jsonl, .csv or .tsv by its ending, any other file by how it begins.
+
+    `on_error` hears of a line that is no JSON, which is then passed over; without it that raises DataError.
+    """
+    ending = path.suffix.lower()
+    if ending in (".jsonl", ".ndjson"):
+        return read_json_lines(path, on_error)
+    if ending in (".csv", ".tsv"):
+        return read_csv(path)
+    with open_text(path) as file:
+        first = file.read(_HEAD).lstrip()[:1]
+    return {"[": read_json_list, "{": read_json_lines}.get(first, read_csv)(path)
 
 
-def read_json_lines(path: Path) -> Iterator[Record]:
+def read_json_lines(path: Path, on_error: OnError | None = None) -> Iterator[Record]:
     """One JSON value a line; blank lines are passed over."""
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            where = f"line {number} of {path}"
-            try:
-                yield where, json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{where} is not JSON: {error}") from None
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        where = f"line {number} of {path}"
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            fault = DataError(f"{where} is not JSON: {error}")
+            if on_error is None:
+                raise fault from None
+            on_error(fault)
+        else:
+            yield where, value
 
 
 def read_json_list(path: Path) -> Iterator[Record]:
@@ -71,17 +86,23 @@ def read_json_list(path: Path) -> Iterator[Record]:
 
 
 def read_csv(path: Path) -> Iterator[Record]:
-    """Rows below a header, in which commas, tabs or semicolons part the columns; names of columns in lower case."""
+    """Rows below a header, in which commas, tabs, semicolons or bars part the columns; names of columns in lower case."""
     with open_text(path) as file:
-        first = file.readline()
-        delimiter = max(",\t;", key=first.count)
+        lines = bounded_lines(file, path)
+        first = next(lines, "")
+        delimiter = max(",\t;|", key=first.count)
         header = [name.strip().lower() for name in next(csv.reader([first], delimiter=delimiter), [])]
-        rows = csv.reader(file, delimiter=delimiter, strict=True)
+        twice = next((name for name in header if header.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(f"line 1 of {path} names the column {twice!r} twice")
+        rows = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
             for cells in rows:
                 where = f"line {rows.line_num + 1} of {path}"
                 if cells and len(cells) != len(header):
-                    raise DataError(f"{where} has {len(cells)} cells, the header {len(header)}: quote cells that hold commas")
+                    raise DataError(
+                        f"{where} has {len(cells)} cells, the header {len(header)}: quote cells that hold a {delimiter!r}"
+                    )
                 if cells:
                     yield where, dict(zip(header, cells, strict=True))
         except csv.Error as error:
@@ -91,9 +112,11 @@ def read_csv(path: Path) -> Iterator[Record]:
 def load_json(path: Path) -> dict[str, Any]:
     """A whole JSON file that holds one object."""
     try:
-        value = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON, or is cut off: {error}") from None
+        value = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is not JSON, or is cut off: line {error.lineno}, {error.msg}") from None
+    except RecursionError:
+        raise DataError(f"{path} is nested too deeply") from None
     if not isinstance(value, dict):
         raise DataError(f"{path} holds a {type(value).__name__}, wanted an object")
     return value
@@ -106,13 +129,3 @@ def read_caption(path: Path) -> str:
     if len(text) > MAX_TEXT:
         raise DataError(f"{path} has more than {MAX_TEXT:,} characters: wanted a caption")
     return text.strip()
-
-
-@contextmanager
-def open_text(path: Path) -> Iterator[TextIO]:
-    """A UTF-8 file, with or without a byte order mark. Raises DataError for other bytes."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield file
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8") from None

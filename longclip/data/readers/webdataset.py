@@ -1,122 +1,157 @@
-"""webdataset shards: tar files in which neighbours of one name are a sample. Only their headers and texts are read."""
+"""webdataset shards: tar files in which members of one key are a sample. Only their headers and texts are read."""
 
 from __future__ import annotations
 
-import glob
 import json
-import os
-import re
 import tarfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..pairs import DataError, Pair, Slice
-from .fields import text_fields
+from ...textfiles import DataError, decode_text
+from ..left_out import LeftOut
+from ..pairs import Pair, Slice
+from .fields import OnError, text_fields
+from .paths import PICTURE_ENDINGS
 from .records import MAX_TEXT
+from .shards import check_end, fault_of, find_shards
+from .walking import is_junk
 
-_PICTURES = ("jpg", "jpeg", "png", "webp")
 _TEXTS = ("json", "txt")
-_MAX_SHARDS = 100_000
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 Sample = dict[str, tarfile.TarInfo]
 
 
-def read_webdataset(path: Path, left_out: Counter[str]) -> Iterator[Pair]:
+def read_webdataset(path: Path, left_out: LeftOut) -> Iterator[Pair]:
     """The samples of all shards, in the order of the shards' names and of the samples in them.
 
-    path: a shard, a folder of them, or a pattern with ``*`` or ``{000..012}``. A sample's captions are those of its .json
-    (fields as in a table), or else its .txt. Samples without picture or caption are left out.
+    path: a shard, a folder of them, or a pattern with ``*`` or ``{000..012}``. A sample is what shares its key: the path up
+    to the first dot of the file's name, as in webdataset. Its captions are those of its .json (fields as in a table), or else
+    its .txt. A field that cannot be read is left out alone, a sample without picture or caption whole.
     """
     for shard in find_shards(path):
         try:
             with tarfile.open(shard, "r:") as tar:
-                for key, sample in _group(tar, shard).items():
+                for key, sample in _group(tar, shard, left_out).items():
                     yield from _read_sample(tar, shard, key, sample, left_out)
         except tarfile.TarError as error:
-            raise DataError(f"{shard} is {_fault(shard)} ({error})") from None
+            raise DataError(f"{shard} is {fault_of(shard)} ({error})") from None
 
 
-def find_shards(pattern: Path) -> list[Path]:
-    """The tar files that a path or pattern names. Raises FileNotFoundError where a part of it names none."""
-    shards: list[Path] = []
-    for name in _expand(str(pattern)):
-        if Path(name).is_dir():
-            found = sorted(Path(name).glob("*.tar"))
-        else:
-            found = [Path(name)] if Path(name).is_file() else sorted(map(Path, glob.glob(name)))
-        if not found:
-            raise FileNotFoundError(f"there is no shard {name}")
-        shards += [Path(os.path.abspath(shard)) for shard in found]
-    return shards
-
-
-def _expand(pattern: str) -> list[str]:
-    """The names that the ranges of a pattern stand for: ``{08..10}`` is 08, 09, 10."""
-    names = [pattern]
-    while _RANGE.search(names[0]):
-        first, last = _RANGE.search(names[0]).groups()
-        if len(names) * (int(last) - int(first) + 1) > _MAX_SHARDS or int(last) < int(first):
-            raise DataError(f"{pattern} stands for no shard or for more than {_MAX_SHARDS:,}")
-        numbers = [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
-        names = [_RANGE.sub(number, name, count=1) for name in names for number in numbers]
-    return names
-
-
-def _group(tar: tarfile.TarFile, shard: Path) -> dict[str, Sample]:
-    """The members of interest by key (the path up to the first dot of the file's name) and ending."""
+def _group(tar: tarfile.TarFile, shard: Path, left_out: LeftOut) -> dict[str, Sample]:
+    """The members of interest by key and ending, which is all behind the first dot."""
     samples: dict[str, Sample] = {}
+    regular: dict[str, tarfile.TarInfo] = {}
     while (member := tar.next()) is not None:
         if member.size < 0:
             # Older versions of tarfile would step back by it, and read the same header for ever.
             raise DataError(f"{shard} holds {member.name!r} of {member.size} bytes: it is damaged")
         folder, slash, name = member.name.rpartition("/")
-        stem, _, ending = name.partition(".")
-        # A sparse file's bytes do not stand in one piece.
-        if not member.isreg() or member.issparse() or ending.lower() not in (*_PICTURES, *_TEXTS):
+        stem, dot, ending = name.partition(".")
+        ending = ending.lower()
+        if member.isdir() or not (stem and dot) or any(is_junk(part) for part in Path(member.name).parts):
             continue
+        if _kind(ending) is None and not _looks_like_picture(tar, member):
+            continue
+        # tar writes a file that has two names once.
+        found = regular.get(member.linkname) if member.islnk() else member
+        if found is None or not found.isreg() or found.issparse():
+            # A sparse file's bytes do not stand in one piece.
+            left_out.add("links and sparse files in shards", member.name)
+            continue
+        regular[member.name] = found
         sample = samples.setdefault(folder + slash + stem, {})
-        if ending.lower() in sample:
+        if ending in sample:
             raise DataError(f"{shard} holds {member.name!r} twice")
-        sample[ending.lower()] = member
-    _check_end(tar, shard)
+        sample[ending] = found
+    check_end(tar, shard)
     return samples
 
 
-def _check_end(tar: tarfile.TarFile, shard: Path) -> None:
-    """tarfile takes a damaged header, or no header at all, for the end: the mark of the end must really be there."""
-    tar.fileobj.seek(tar.offset)
-    if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-        raise DataError(f"{shard} is cut off or damaged at byte {tar.offset:,}: copy it again")
+def _kind(ending: str) -> str | None:
+    """What a field is by the last part of its ending: a text, or a picture."""
+    last = ending.rpartition(".")[2]
+    if last in _TEXTS:
+        return last
+    return "picture" if f".{last}" in PICTURE_ENDINGS else None
 
 
-def _read_sample(tar: tarfile.TarFile, shard: Path, key: str, sample: Sample, left_out: Counter[str]) -> Iterator[Pair]:
-    picture = next((sample[ending] for ending in _PICTURES if ending in sample), None)
-    texts = {ending: _read_text(tar, sample[ending]) for ending in _TEXTS if ending in sample}
+def _looks_like_picture(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bool:
+    from ...images import HEAD, begins_like_picture
+
+    if not member.isreg() or member.issparse() or not member.size:
+        return False
+    tar.fileobj.seek(member.offset_data)
+    return begins_like_picture(tar.fileobj.read(min(HEAD, member.size)))
+
+
+def _read_sample(tar: tarfile.TarFile, shard: Path, key: str, sample: Sample, left_out: LeftOut) -> Iterator[Pair]:
+    """The pairs of a sample: one, or one of each of its pictures that has words of its own (``a.left.jpg``, ``a.left.txt``)."""
+    texts = [ending for ending in sample if _kind(ending) in _TEXTS]
+    pictures: dict[str, str] = {}
+    for ending in sorted(sample.keys() - set(texts), key=_preference):
+        if _part(ending) in pictures:
+            left_out.add("further pictures of samples", f"{key}.{ending}")
+        else:
+            pictures[_part(ending)] = ending
+    own = [part for part in pictures if part in map(_part, texts)]
+    plain = [part for part in pictures if not part or len(pictures) == 1]
+    chosen = own or plain
+    if not chosen:
+        left_out.add(
+            "samples with several pictures, none of them named as the caption" if pictures else "samples without picture", key
+        )
+        return
+    for part in pictures.keys() - set(chosen):
+        left_out.add("further pictures of samples", f"{key}.{pictures[part]}")
+    for part in chosen:
+        words = {text: sample[text] for text in texts if len(chosen) == 1 or _part(text) == part}
+        yield from _read_pair(tar, shard, key, sample[pictures[part]], words, left_out)
+
+
+def _part(ending: str) -> str:
+    """What stands between a sample's key and the last part of an ending: "left" of ``left.jpg``."""
+    return ending.rpartition(".")[0]
+
+
+def _preference(ending: str) -> tuple[int, str]:
+    last = f".{ending.rpartition('.')[2]}"
+    return PICTURE_ENDINGS.index(last) if last in PICTURE_ENDINGS else len(PICTURE_ENDINGS), ending
+
+
+def _read_pair(
+    tar: tarfile.TarFile, shard: Path, key: str, picture: tarfile.TarInfo, texts: Sample, left_out: LeftOut
+) -> Iterator[Pair]:
     fields = {"captions": ()}
-    if "json" in texts:
-        try:
-            fields = text_fields(json.loads(texts["json"]), key)
-        except (ValueError, RecursionError):
-            left_out["samples with a .json that cannot be read"] += 1
-            return
-    captions = fields.pop("captions") or (texts.get("txt", "").strip(),)
-    if picture is None or not captions[0]:
-        left_out["samples without picture" if picture is None else "samples without caption"] += 1
-    else:
+    words: list[str] = []
+    for ending, member in texts.items():
+        kind = _kind(ending)
+
+        def spoil(error: Exception, kind: str | None = kind, name: str = member.name) -> None:
+            left_out.add(f"fields of a .{kind} that cannot be read", name)
+
+        text = _read_text(tar, member, spoil)
+        if kind == "txt":
+            words += [text.strip()] if text.strip() else []
+        elif text:
+            try:
+                found = text_fields(json.loads(text), key, spoil)
+            except (ValueError, RecursionError) as error:
+                spoil(error)
+            else:
+                fields = found | {"captions": (*fields["captions"], *found["captions"])}
+    captions = fields.pop("captions") or tuple(words)
+    if captions:
         yield Pair(Slice(shard, picture.offset_data, picture.size), captions, **fields)
+    else:
+        left_out.add("samples without caption", key)
 
 
-def _read_text(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-    """A member's words; those of one too large for a caption count as none."""
-    if member.size > MAX_TEXT:
+def _read_text(tar: tarfile.TarFile, member: tarfile.TarInfo, spoil: OnError) -> str:
+    """A member's words; of one that is too large for a caption, or no text, none."""
+    try:
+        if member.size > MAX_TEXT:
+            raise DataError(f"{member.name} has {member.size:,} bytes, too many for a caption")
+        return decode_text(tar.extractfile(member).read(), member.name)
+    except DataError as error:
+        spoil(error)
         return ""
-    return tar.extractfile(member).read().decode("utf-8-sig", "replace")
-
-
-def _fault(shard: Path) -> str:
-    with shard.open("rb") as file:
-        packed = file.read(8).startswith(_COMPRESSED)
-    return "compressed: unpack it to a plain .tar, where any sample can be reached at once" if packed else "no whole tar file"
