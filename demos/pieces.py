@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,33 @@ def spell_time(seconds: float) -> str:
         return f"about {round(seconds / 60)} minutes"
     hours = max(1, round(seconds / 3600))
     return "about an hour" if hours == 1 else f"about {hours} hours"
+
+
+def numbers_table(heads: Sequence[str], rows: Iterable[Sequence[object]], about: str = "") -> str:
+    """What a plot shows as a table, folded away: a row a place, which stands first. Nothing where there is no row.
+
+    None is an empty place. Numbers have four digits, whole ones all of theirs.
+    """
+    body = "".join(
+        f'<tr><th scope="row">{_spell(first)}</th>{"".join(f"<td>{_spell(value)}</td>" for value in rest)}</tr>'
+        for first, *rest in rows
+    )
+    if not body:
+        return ""
+    head = "".join(f'<th scope="col">{visible(name)}</th>' for name in heads)
+    said = f"<caption>{visible(about)}</caption>" if about else ""
+    return (
+        f'<details class="behind"><summary>The numbers</summary><div><table class="figures">{said}'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>"
+    )
+
+
+def _spell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return visible(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def table_cell(text: str) -> str:

@@ -25,25 +25,24 @@ _CONTRAST = """least => {
     });
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
   };
+  const unread = 'script, style, option, .spoken, #js-plotly-tester, :disabled, .hoverlayer, #slider .icon';
+  const under = (nodes) => nodes.reduce((below, one) => over(parse(getComputedStyle(one).backgroundColor), below), white);
+  const ratioOf = (ink, behind) => {
+    const [first, second] = [light(over(ink, behind)), light(behind)];
+    return (Math.max(first, second) + 0.05) / (Math.min(first, second) + 0.05);
+  };
   const chain = (node) => node ? [...chain(node.parentElement), node] : [];
-  const found = new Map();
+  const found = new Map(), white = [255, 255, 255, 1];
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = texts.nextNode(); node; node = texts.nextNode()) {
     const parent = node.parentElement;
-    if (!node.data.trim() || parent.closest('script, style, option, .spoken, #js-plotly-tester, :disabled, .hoverlayer')) continue;
+    if (!node.data.trim() || parent.closest(unread)) continue;
     if (!parent.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
     const box = parent.getBoundingClientRect();
     if (box.width < 2 || box.height < 2) continue;
-    let behind = [255, 255, 255, 1], seen = 1;
-    for (const one of chain(parent)) {
-      const style = getComputedStyle(one);
-      behind = over(parse(style.backgroundColor), behind);
-      seen *= Number(style.opacity);
-    }
     const style = getComputedStyle(parent), ink = parse(parent.closest('svg') ? style.fill : style.color);
-    ink[3] *= seen;
-    const [first, second] = [light(over(ink, behind)), light(behind)];
-    const ratio = (Math.max(first, second) + 0.05) / (Math.min(first, second) + 0.05);
+    ink[3] *= chain(parent).reduce((seen, one) => seen * Number(getComputedStyle(one).opacity), 1);
+    const ratio = ratioOf(ink, under(chain(parent)));
     if (ratio >= least) continue;
     const name = `${parent.tagName.toLowerCase()}.${[...parent.classList].join('.')} in ${parent.parentElement.className}`;
     found.set(name, `${ratio.toFixed(2)} ${name}: ${node.data.trim().slice(0, 40)}`);
@@ -51,9 +50,7 @@ _CONTRAST = """least => {
   for (const one of document.querySelectorAll('input, textarea')) {
     if (!one.placeholder || !one.checkVisibility()) continue;
     const ink = parse(getComputedStyle(one, '::placeholder').color);
-    const behind = chain(one).reduce((below, node) => over(parse(getComputedStyle(node).backgroundColor), below), [255, 255, 255, 1]);
-    const [first, second] = [light(over(ink, behind)), light(behind)];
-    const ratio = (Math.max(first, second) + 0.05) / (Math.min(first, second) + 0.05);
+    const ratio = ratioOf(ink, under(chain(one)));
     if (ratio < least) found.set(one.placeholder, `${ratio.toFixed(2)} placeholder: ${one.placeholder}`);
   }
   return [...found.values()];
@@ -63,11 +60,12 @@ _CONTRAST = """least => {
 _OUTSIDE = """() => {
   const width = document.documentElement.clientWidth;
   const outside = (box) => box.width > 1 && box.height > 1 && (box.right > width + 1 || box.left < -1);
+  const unseen = '.spoken, #js-plotly-tester, svg svg, svg g';
   const scrolls = (one) => one.closest('.cards, .behind');
   return [...document.querySelectorAll('body *')]
-    .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest('.spoken, #js-plotly-tester, svg svg, svg g'))
+    .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest(unseen))
     .filter((one) => outside(one.getBoundingClientRect()) && !scrolls(one))
-    .map((one) => `${one.tagName.toLowerCase()}#${one.id}.${one.className.baseVal ?? one.className}: ${one.textContent.slice(0, 40)}`);
+    .map((one) => `${one.tagName}#${one.id}.${one.className.baseVal ?? one.className}: ${one.textContent.slice(0, 40)}`);
 }"""
 
 

@@ -16,7 +16,8 @@ from PIL import Image
 
 from demos.attribution import explaining as explaining_module
 from demos.attribution import lengths as lengths_module
-from demos.attribution.answer import Explanation
+from demos.attribution.answer import Answer, Explanation
+from demos.attribution.board import table
 from demos.attribution.curves import POSITION, RANK, SCORE, Drawing, draw_caption
 from demos.attribution.desk import Desk
 from demos.attribution.downloads import write_csv, write_json
@@ -25,6 +26,7 @@ from demos.attribution.explanations import Explanations
 from demos.attribution.lengths import CAPTION, GALLERY, Lengths
 from demos.attribution.order import Order, Pair
 from demos.context import Context
+from demos.figures import STYLES
 from demos.selection import PICTURE_BOOK
 from demos.turns import Turns
 from longclip.attribution import length_curve, position_changes
@@ -95,6 +97,22 @@ def test_the_curve_of_a_caption_goes_on_flat_where_a_model_is_full(lengths, show
     curve = length_curve(plain_match(context, book, order, models[1]))
     at = curve.words[np.flatnonzero(curve.tokens > 77)[0]]
     assert by_words.marks[float(at)] == "token 77" and by_words.lines[1].x[-1] == curve.words[-1]
+
+
+@pytest.mark.parametrize("failed", [0, 1])
+def test_a_model_keeps_its_colours_where_the_other_fails(lengths, shower, order, failed):
+    explanation = found(shower, order)
+    answers = list(explanation.answers)
+    answers[failed] = Answer(answers[failed].model, answers[failed].title, problem="It is gone.")
+    left_alone = replace(explanation, answers=tuple(answers))
+    side = ("right", "left")[failed]
+    for what in (SCORE, POSITION):
+        _, _, plot, _, drawing, _ = drawn(lengths, left_alone, what)
+        (line,) = plot["value"].data
+        assert drawing.lines[0].side == side and line.line.color == STYLES[side][0] and line.line.dash == STYLES[side][1]
+    assert f'<th scope="col" class="{side}">' in table(left_alone)
+    whole = drawn(lengths, explanation, SCORE)[2]["value"]
+    assert [line.line.color for line in whole.data] == [STYLES["left"][0], STYLES["right"][0]]
 
 
 def test_ranks_and_positions_are_those_of_the_library(lengths, shower, order, context, book, models):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import gradio as gr
@@ -11,12 +12,13 @@ import pytest
 from forms import PAIR
 
 from demos.context import Unavailable
-from demos.evaluation.figures import PLOTS, TO_IMAGE, curve_figure
+from demos.evaluation.figures import PLOTS, TO_IMAGE, curve_figure, curve_table
 from demos.evaluation.labels import SETS, describe_figure, describe_set
 from demos.evaluation.measurements import OWN, Measurements
 from demos.evaluation.measuring import Data, Step, estimate_seconds
 from demos.evaluation.reports import Report, shipped_report
 from demos.evaluation.scoreboard import scoreboard
+from demos.figures import STYLES
 from demos.pieces import spell_time
 from demos.selection import PICTURE_BOOK
 from longclip.evaluation import MEASURES, measure
@@ -107,6 +109,27 @@ def test_plots_are_drawn_of_what_was_measured(report, measurements):
     assert panel["visible"] and sets["value"] == "scenes" and all(update["visible"] for update in plots)
     panel, sets, *plots = measurements.draw(last(measurements, *form())["report"], "scenes", TO_IMAGE)
     assert not panel["visible"] and not any(update["visible"] for update in plots)
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_model_keeps_its_colours_where_the_other_cannot_be_had(measurements, left):
+    models = (PAIR[1], "no-such-model") if left else ("no-such-model", PAIR[1])
+    alone, side = last(measurements, *form(models, measures=("alignment",))), "left" if left else "right"
+    assert f'<th scope="col" class="{side}">' in alone["board"] and f'<td class="{side}">' in alone["board"]
+    for plot in PLOTS[1:]:
+        curves = plot.curves(alone["report"], "scenes", TO_IMAGE)
+        (line,) = curve_figure(plot, curves).data
+        assert (line.line.color, line.line.dash, line.marker.symbol) == STYLES[side]
+
+
+def test_every_plot_has_its_numbers_as_a_table(report):
+    for plot in PLOTS:
+        curves = plot.curves(report, "scenes", TO_IMAGE)
+        rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', curve_table(plot, curves))
+        shown = [(place, re.findall("<td>(.*?)</td>", cells)) for place, cells in rows]
+        places = sorted(curves[0][2])
+        assert shown == [(f"{place:g}", [f"{points[place]:.4g}" for *_, points in curves]) for place in places]
+    assert curve_table(PLOTS[0], []) == ""
 
 
 def test_reports_are_saved(report, measurements):

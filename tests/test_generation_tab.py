@@ -277,6 +277,8 @@ def test_what_is_shown_is_escaped_and_says_more_than_colour():
     assert "not found: " in html and "in another colour" in html and "waits for its turn" in html
     assert re.search(r"<s [^>]*> tail</s>", html) and 'download="longclip-cut-1.png"' in html
     assert base64.b64encode(b"png").decode() in html and arms([]) == ""
+    several = arms([replace(sketch, words=tuple(Word(start, start + 2, b"\0" * 4) for start in (0, 2, 4)))])
+    assert re.findall('tabindex="(-?[0-9])"', several) == ["0", "-1", "-1"], "the Tab key stops once at all words"
     cosines = arms([replace(sketch, findings=(Finding("x" * 200, 0, 0.25),))])
     assert "0.250" in cosines and "x" * 100 not in cosines
 

@@ -56,8 +56,10 @@ def test_captions_are_ranked_by_a_picture(book, searches):
     selection = Selection(picture=book.ids[4])
     shown = found(searches, *form(book.captions[4], TO_CAPTIONS, selection=selection))
     assert "Right caption at rank" in shown["left"] and 'class="cards captions"' in shown["left"]
-    note, plot = searches.draw_curve(shown["selection"])
+    note, plot, numbers = searches.draw_curve(shown["selection"])
     assert note == "" and len(plot["value"].data) == 2
+    for line in plot["value"].data:
+        assert f"rank, {line.name}" in numbers and all(f"<td>{rank:,}</td>" in numbers for rank in line.y)
 
 
 def test_one_rank_is_shown_everywhere(book, context, searches):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from demos.attribution.order import Order
+from demos.figures import SIDES
 
 if TYPE_CHECKING:
     from longclip.attribution import Attribution
@@ -47,6 +48,10 @@ class Explanation:
     def told(self) -> list[tuple[Answer, Attribution]]:
         """The answers that have an attribution."""
         return [(answer, answer.attribution) for answer in self.answers if answer.attribution is not None]
+
+    def side(self, answer: Answer) -> str:
+        """Where a model stands: it keeps its place, and its colours, where the other one has failed."""
+        return SIDES[self.answers.index(answer)]
 
     @property
     def spans(self) -> list[tuple[int, int]]:

@@ -29,7 +29,6 @@ _SCALES = (
 )
 # Steps that the strongest place of all maps is away from 0: the maps travel as whole numbers of 16 bits.
 _FINEST = 32767
-_SIDES = ("left", "right")
 
 
 def key(method: str) -> str:
@@ -43,8 +42,8 @@ def board(explanation: Explanation, gallery: Gallery, row: int) -> str:
     if not explanation.answers:
         return ""
     sections = "".join(
-        _reader(answer, side, explanation.order, picture_tag(gallery, row))
-        for answer, side in zip(explanation.answers, _SIDES, strict=False)
+        _reader(answer, explanation.side(answer), explanation.order, picture_tag(gallery, row))
+        for answer in explanation.answers
     )
     pair = explanation.order.pair
     of = crc32(f"{pair.gallery} {pair.picture} {pair.caption}".encode("utf-8", "replace"))
@@ -106,9 +105,7 @@ def table(explanation: Explanation) -> str:
     told, values = explanation.told, explanation.values()
     if not told:
         return ""
-    heads = "".join(
-        f'<th scope="col" class="{side}">{visible(answer.title)}</th>' for (answer, _), side in zip(told, _SIDES, strict=False)
-    )
+    heads = "".join(f'<th scope="col" class="{explanation.side(answer)}">{visible(answer.title)}</th>' for answer, _ in told)
     text, method = explanation.order.pair.caption, explanation.order.method
     rows = ""
     for start, end in explanation.spans:

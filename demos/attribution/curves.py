@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demos.pieces import table_cell, visible
+from demos.pieces import numbers_table, table_cell
 
 if TYPE_CHECKING:
     from longclip.attribution import LengthCurve
@@ -23,13 +23,14 @@ NOUNS = {"tokens": "tokens kept", "words": "words kept", "sentences": "sentences
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One model's line: x and y, [places]; low and high where it is a mean with a band."""
+    """One model's line: x and y, [places]; low and high where it is a mean with a band; side: where the model stands."""
 
     title: str
     x: np.ndarray
     y: np.ndarray
     low: np.ndarray | None = None
     high: np.ndarray | None = None
+    side: str = "left"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +64,7 @@ class Drawing:
 
     def write_html(self) -> str:
         """The table as HTML, folded away; nothing where there is none."""
-        heads, rows = self.rows()
-        if not rows:
-            return ""
-        head = "".join(f'<th scope="col">{visible(name)}</th>' for name in heads)
-        body = "".join(f"<tr>{''.join(f'<td>{_spell(value)}</td>' for value in row)}</tr>" for row in rows)
-        return (
-            f'<details class="behind"><summary>The numbers</summary><div><table class="figures"><thead><tr>{head}</tr></thead>'
-            f"<tbody>{body}</tbody></table></div></details>"
-        )
+        return numbers_table(*self.rows())
 
 
 def draw_caption(curves: Sequence[tuple[str, LengthCurve, int]], what: str, by: str, pictures: int) -> Drawing:
@@ -146,7 +139,3 @@ def _marks(curve: LengthCurve, by: str, whole: int) -> dict[float, str]:
 
 def _number(value: float | None) -> float | None:
     return None if value is None or np.isnan(value) else round(value, 6)
-
-
-def _spell(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"

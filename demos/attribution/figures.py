@@ -16,7 +16,8 @@ def curve_figure(drawing: Drawing) -> Any:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for line, (colour, dash, _) in zip(drawing.lines, STYLES, strict=False):
+    for line in drawing.lines:
+        colour, dash, _ = STYLES[line.side]
         if line.low is not None:
             figure.add_scatter(**_band(line, colour))
         figure.add_scatter(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
@@ -95,6 +95,13 @@ class Lengths:
         return work.changes(pair, model) if what == POSITION else work.curve(pair, model, ranked)
 
     def _drawing(self, explanation: Explanation, results: list[tuple[Answer, Any]], what: str, by: str, over: str) -> Drawing:
+        drawn = self._plain_drawing(explanation, results, what, by, over)
+        lines = zip(drawn.lines, results, strict=True)
+        return replace(drawn, lines=tuple(replace(line, side=explanation.side(answer)) for line, (answer, _) in lines))
+
+    def _plain_drawing(
+        self, explanation: Explanation, results: list[tuple[Answer, Any]], what: str, by: str, over: str
+    ) -> Drawing:
         named = [(answer.title, found) for answer, found in results]
         if what == POSITION:
             return draw_positions([(title, found if over == GALLERY else [found]) for title, found in named])

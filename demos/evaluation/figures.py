@@ -8,8 +8,9 @@ from typing import Any
 
 from demos.evaluation.reports import Report
 from demos.figures import AXIS, GREY, LOOK, STYLES
+from demos.pieces import numbers_table
 
-Curves = Sequence[tuple[str, dict[float, float]]]
+Curves = Sequence[tuple[str, str, dict[float, float]]]
 
 TO_IMAGE, TO_TEXT = "text to image", "image to text"
 # Where CLIP stops reading, in tokens.
@@ -32,7 +33,7 @@ class Plot:
     mark: tuple[float, str] | None = None
 
     def curves(self, report: Report, data: str | None, direction: str) -> Curves:
-        """(title, {place: figure}) for each model; empty where it was not measured."""
+        """(title, side, {place: figure}) for each model; empty where it was not measured."""
         return report.curves(data, self.curve.format(direction))
 
 
@@ -75,12 +76,20 @@ PLOTS = (
 )
 
 
+def curve_table(plot: Plot, curves: Curves) -> str:
+    """The numbers of the plot as HTML."""
+    places = sorted({place for *_, points in curves for place in points})
+    rows = [[f"{place:g}", *(points.get(place) for *_, points in curves)] for place in places]
+    return numbers_table([plot.x, *(title for title, *_ in curves)], rows, plot.y)
+
+
 def curve_figure(plot: Plot, curves: Curves) -> Any:
     """The plot of the curves of at most two models."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for (title, points), (colour, dash, symbol) in zip(curves, STYLES, strict=False):
+    for title, side, points in curves:
+        colour, dash, symbol = STYLES[side]
         figure.add_scatter(
             x=list(points),
             y=list(points.values()),
@@ -101,10 +110,10 @@ def curve_figure(plot: Plot, curves: Curves) -> Any:
         yaxis={**AXIS, "title": plot.y},
     )
     if plot.logarithmic:
-        places = sorted({place for _, points in curves for place in points})
+        places = sorted({place for *_, points in curves for place in points})
         figure.update_xaxes(type="log", tickvals=places, ticktext=[f"{place:g}" for place in places])
     if plot.percent:
-        highest = max((value for _, points in curves for value in points.values()), default=0)
+        highest = max((value for *_, points in curves for value in points.values()), default=0)
         figure.update_yaxes(range=[0, max(5, min(100, 1.15 * highest))], rangemode="tozero")
     else:
         figure.add_hline(y=0, line={"color": GREY, "width": 1})

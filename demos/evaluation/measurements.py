@@ -12,11 +12,12 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from demos.context import Context, Unavailable
-from demos.evaluation.figures import PLOTS, TO_IMAGE, TO_TEXT, curve_figure
+from demos.evaluation.figures import PLOTS, TO_IMAGE, TO_TEXT, curve_figure, curve_table
 from demos.evaluation.labels import describe_set
 from demos.evaluation.measuring import Data, Measuring, Step, cost, estimate_seconds
 from demos.evaluation.reports import Report
 from demos.evaluation.scoreboard import scoreboard
+from demos.figures import SIDES
 from demos.pieces import note, progress, spell_time
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.evaluation import MEASURES, skipped
@@ -82,11 +83,11 @@ class Measurements:
             return
         problems: list[str] = []
         report = Report()
-        for name in order.models:
+        for name, side in zip(order.models, SIDES, strict=False):
             for status in self._load(name):
                 yield self._shown(status, "", report, busy=True)
             try:
-                report = report.with_model(name, self.context.encoder(name).spec.title)
+                report = report.with_model(name, self.context.encoder(name).spec.title, side)
             except Unavailable as error:
                 problems.append(str(error))
         try:
@@ -116,7 +117,7 @@ class Measurements:
         return f'<p class="hint">Takes {words} on one core, less where it was measured before.{large}</p>'
 
     def draw(self, report: Report, data: str | None, direction: str) -> list[Update]:
-        """The choices of set, and for each plot whether it is there and its figure; first, whether any of them is."""
+        """The choices of set, and for each plot whether it is there, its figure and table; first, whether any of them is."""
         names = [name for name in report.figures if any(plot.curves(report, name, TO_IMAGE) for plot in PLOTS)]
         chosen = data if data in names else next(iter(names), None)
         direction = direction if direction in (TO_IMAGE, TO_TEXT) else TO_IMAGE
@@ -125,6 +126,7 @@ class Measurements:
             curves = plot.curves(report, chosen, direction)
             figure = curve_figure(plot, curves) if curves else None
             updates += [gr.update(visible=bool(curves)), gr.update(value=figure, visible=bool(curves))]
+            updates.append(gr.update(value=curve_table(plot, curves), visible=bool(curves)))
         choices = gr.update(choices=[(describe_set(name)[0], name) for name in names], value=chosen, visible=len(names) > 1)
         return [gr.update(visible=bool(names)), choices, *updates]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from demos.context import Context
+from demos.figures import SIDES
 from demos.pieces import table_cell
 from demos.trained import PREFIX
 from longclip.registry import assets
@@ -22,15 +23,22 @@ SHIPPED = "evaluation.json"
 @dataclass(frozen=True)
 class Report:
     """figures: {set: {model: {figure: number, None, or a curve {place: number}}}}; titles of the models, by name, in the order
-    of the columns; left_out: for each set, sentences about measures that do not fit it."""
+    of the columns; left_out: for each set, sentences about measures that do not fit it; sides: where the models stand, by
+    name, if not as the columns do."""
 
     titles: dict[str, str] = field(default_factory=dict)
     figures: Figures = field(default_factory=dict)
     left_out: dict[str, list[str]] = field(default_factory=dict)
+    sides: dict[str, str] = field(default_factory=dict)
 
-    def with_model(self, name: str, title: str) -> Report:
-        """The report with one more column."""
-        return replace(self, titles=self.titles | {name: title})
+    def with_model(self, name: str, title: str, side: str) -> Report:
+        """The report with one more column, in the colours of the side where the model stands."""
+        return replace(self, titles=self.titles | {name: title}, sides=self.sides | {name: side})
+
+    def side(self, model: str) -> str:
+        """Where a model stands; nothing for the third and those behind it."""
+        place = list(self.titles).index(model)
+        return self.sides.get(model) or (SIDES[place] if place < len(SIDES) else "")
 
     def with_set(self, data: str, left_out: list[str]) -> Report:
         """The report with one more set, of which there is no figure yet."""
@@ -45,14 +53,14 @@ class Report:
         """The figures of a set, in the order in which any model has them."""
         return list(dict.fromkeys(name for figures in self.figures[data].values() for name in figures))
 
-    def curves(self, data: str | None, name: str) -> list[tuple[str, dict[float, float]]]:
-        """(title, {place: figure}) for each model; empty where no model has this curve on the set."""
+    def curves(self, data: str | None, name: str) -> list[tuple[str, str, dict[float, float]]]:
+        """(title, side, {place: figure}) for each model; empty where no model has this curve on the set."""
         found = self.figures.get(data or "", {})
         curves = [
-            (title, {float(place): value for place, value in found.get(model, {}).get(name, {}).items()})
+            (title, self.side(model), {float(place): value for place, value in found.get(model, {}).get(name, {}).items()})
             for model, title in self.titles.items()
         ]
-        return curves if any(points for _, points in curves) else []
+        return curves if any(points for *_, points in curves) else []
 
     def write_json(self) -> str:
         """The figures, as the command prints them."""

@@ -14,7 +14,6 @@ KEY = (
     '<span><b class="d">▼ orange</b> it does worse</span><span>Numbers in % unless they are of another kind; differences '
     "of percentages in points.</span></p>"
 )
-_SIDES = ("left", "right")
 
 
 def scoreboard(report: Report, running: bool = False) -> str:
@@ -39,8 +38,7 @@ def _set_card(report: Report, data: str, running: bool) -> str:
 def _table(report: Report, data: str, labels: dict[str, Label], running: bool) -> str:
     compared = len(report.titles) == 2
     heads = "".join(
-        f'<th scope="col" class="{_SIDES[side] if side < 2 else ""}">{visible(title)}</th>'
-        for side, title in enumerate(report.titles.values())
+        f'<th scope="col" class="{report.side(model)}">{visible(title)}</th>' for model, title in report.titles.items()
     )
     heads += '<th scope="col">Difference</th>' if compared else ""
     width = 1 + len(report.titles) + compared
@@ -54,14 +52,14 @@ def _table(report: Report, data: str, labels: dict[str, Label], running: bool) -
 def _row(report: Report, data: str, name: str, label: Label, running: bool) -> str:
     found = report.figures[data]
     cells, values = "", []
-    for side, model in enumerate(report.titles):
+    for model in report.titles:
         figures = found.get(model, {})
         value = figures.get(name)
         values.append(value)
         missing = "…" if running and name not in figures else "–"
         bar = f'<i style="width:{min(100.0, value):.1f}%"></i>' if label.main and label.percent and value is not None else ""
         shown = missing if value is None else _number(value, label)
-        cells += f'<td class="{_SIDES[side] if side < 2 else ""}">{shown}{bar}</td>'
+        cells += f'<td class="{report.side(model)}">{shown}{bar}</td>'
     if len(values) == 2:
         cells += _difference(values[0], values[1], label)
     technical = "" if label.text == name else f' title="{escape(name)}"'

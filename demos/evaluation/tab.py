@@ -115,7 +115,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             for plot in PLOTS:
                 with gr.Column(visible=False, min_width=280) as column:
                     gr.HTML(f"<h3>{plot.title}</h3><p>{plot.about}</p>")
-                    drawn += [column, gr.Plot(show_label=False, container=False, visible=False)]
+                    drawn += [column, gr.Plot(show_label=False, container=False, visible=False), gr.HTML(visible=False)]
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     shown, curves = [status, board, report, stop, ends], [report, part, direction]

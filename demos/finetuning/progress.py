@@ -7,7 +7,7 @@ from typing import Any
 
 from demos.finetuning.figures import training_figure
 from demos.finetuning.trainings import Training
-from demos.pieces import visible
+from demos.pieces import numbers_table, visible
 from longclip.training.preview import Warned
 
 # Figures that are no losses.
@@ -21,6 +21,9 @@ _RECALLS = {
     "short image to text R@1": "picture → summary",
 }
 _BOTH_WAYS = {"long captions": "long", "without their summaries": "details", "summaries only": "short"}
+
+# Of a long run, about this many steps stand in the table of its numbers.
+TABLED = 40
 
 Lines = dict[str, list[tuple[int, float]]]
 
@@ -58,6 +61,20 @@ def _stage(training: Training) -> str:
 
 def figure(training: Training) -> Any:
     """Losses and recall so far; recall begins with that of the stretched base."""
+    losses, recalls = _lines(training)
+    return training_figure(losses, recalls, training.step if training.over.is_set() else training.recipe.steps)
+
+
+def numbers(training: Training) -> str:
+    """The same as a table."""
+    losses, recalls = _lines(training)
+    lines = {f"recall: {name} (%)": points for name, points in recalls.items()} | losses
+    columns = [dict(points[:: max(1, len(points) // TABLED)]) for points in lines.values()]
+    steps = sorted({step for column in columns for step in column})
+    return numbers_table(["step", *lines], [[step, *(column.get(step) for column in columns)] for step in steps])
+
+
+def _lines(training: Training) -> tuple[Lines, Lines]:
     losses: Lines = {}
     recalls: Lines = {}
     over = training.over.is_set()
@@ -71,7 +88,7 @@ def figure(training: Training) -> Any:
             ways = [value for name, value in values.items() if name in _RECALLS and name.startswith(kind)]
             if ways:
                 recalls.setdefault(title, []).append((step, sum(ways) / len(ways)))
-    return training_figure(losses, recalls, training.step if over else training.recipe.steps)
+    return losses, recalls
 
 
 def outcome(training: Training, title: str, base: str) -> str:
@@ -82,7 +99,7 @@ def outcome(training: Training, title: str, base: str) -> str:
     return (
         f'<div class="outcome"><p><b>{visible(title)}</b> has seen {steps * batch:,} pairs in {steps:,} steps{early}. '
         "Choose it in the pickers of the other tabs; only you see it, until it has not been used for an hour.</p>"
-        f"{warnings(training.warnings)}{_table(training, base)}"
+        f"{warnings(training.warnings)}{_table(training, base)}{numbers(training)}"
         f"<p>To keep it, download it, unpack it, and load it with <code>longclip.load(&quot;{name}&quot;)</code>.</p></div>"
     )
 

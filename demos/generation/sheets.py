@@ -111,13 +111,18 @@ def _words(sketch: Sketch) -> str:
 
 
 def _pieces(prompt: str, words: Sequence[Word]) -> Iterator[str]:
-    place = 0
+    place, index = 0, 0
     for word in words:
         yield visible(prompt[place : word.start])
         text = visible(prompt[word.start : word.end])
         if word.places:
             places = base64.b64encode(word.places).decode()
-            yield f'<button class="word" data-start="{word.start}" data-map="{places}">{text}</button>'
+            # One stop of the Tab key for all of them; the arrow keys go on from word to word.
+            yield (
+                f'<button type="button" class="word" tabindex="{index}" aria-pressed="false" data-start="{word.start}" '
+                f'data-map="{places}">{text}</button>'
+            )
+            index = -1
         else:
             yield text
         place = word.end

@@ -26,11 +26,24 @@ HEADING = (
 SMALL = " The pipeline that ships draws 64 × 64 pixels of the picture book; its words are the picture book's."
 WORDS_HINT = (
     '<p class="hint">Click a word to see which part of the first picture of each arm it drew: the U-Net\'s cross-attention, '
-    "averaged over steps, layers and heads. The rest goes dark. Click it again to let go.</p>"
+    "averaged over steps, layers and heads. The rest goes dark. Click it again to let go. The arrow keys go from word to word."
+    "</p>"
 )
 COMPARE = "<h2>One over the other</h2><p>Drag the line.</p>"
 # A link saves the picture above it. A word shows where it drew in every arm that reads it: what it did not draw is darkened.
 CLICKS = """
+element.addEventListener('keydown', (event) => {
+  const word = event.target.closest('button.word');
+  const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+  if (!word || !(step || event.key === 'Home' || event.key === 'End')) return;
+  const words = [...word.closest('.words').querySelectorAll('button.word')];
+  const next = event.key === 'Home' ? words[0] : event.key === 'End' ? words.at(-1) : words[words.indexOf(word) + step];
+  event.preventDefault();
+  if (!next) return;
+  word.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+});
 element.addEventListener('click', (event) => {
   const link = event.target.closest('a[download]');
   if (link) link.href = link.closest('.shot').querySelector('img').src;

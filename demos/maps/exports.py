@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from demos.figures import LOOK, STYLES
+from demos.figures import LINES, LOOK
 from demos.pieces import table_cell, visible
 from longclip.gallery import Gallery
 from longclip.tables import map_columns, write_table
@@ -46,7 +46,7 @@ def draw_page(gallery: Gallery, points: Mapping[str, np.ndarray], titles: list[s
     count = len(gallery)
     hovers = [f"<b>{visible(id)}</b><br>{_wrap(text)}" for id, text in zip(gallery.ids, gallery.captions, strict=True)]
     for column, places in enumerate(points.values(), 1):
-        for kind, (start, style) in enumerate(zip(range(0, len(places), count), reversed(STYLES), strict=False)):
+        for kind, (start, style) in enumerate(zip(range(0, len(places), count), LINES, strict=False)):
             own = np.asarray(places[start : start + count], dtype=np.float32)
             figure.add_scattergl(
                 x=own[:, 0],

@@ -187,7 +187,9 @@ class Maps:
         return find_colourings(gallery, self.atlas.overlap(view), counts)
 
     def _figures(self, view: View, gallery: Gallery, overlap: np.ndarray | None) -> str:
-        return sheets.figures(self.titles(view), self.atlas.companions(view), overlap, len(gallery))
+        titles, maps = self.titles(view), [drawn.points for drawn in self.atlas.maps(view)]
+        found = sheets.figures(titles, self.atlas.companions(view), overlap, len(gallery))
+        return found + sheets.points_table(gallery, titles, maps)
 
     def _there(self, view: View) -> tuple[Gallery, list[Map]]:
         """The gallery and the maps that the visitor sees: by PCA while the others are not there. Raises Unavailable."""

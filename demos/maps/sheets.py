@@ -11,11 +11,13 @@ from demos.maps.atlas import NEAR, Companions, Nearest
 from demos.maps.placing import Placed
 from demos.maps.view import split_point
 from demos.pictures import picture_tag
-from demos.pieces import visible
+from demos.pieces import numbers_table, visible
 from longclip.gallery import Gallery
 
 # Cards of a list, and characters of a caption on hover.
 SHOWN, HOVERED = 24, 320
+# Rows of the table of points.
+TABLED = 100
 
 KEY = (
     '<p class="key"><span><b>● picture</b> <b>◆ caption</b></span><span>Hover to see it, click for its neighbours, '
@@ -51,6 +53,21 @@ def figures(titles: Sequence[str], companions: Sequence[Companions], overlap: np
     )
     table = f'<table class="figures"><thead><tr><td></td>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
     return f'<div class="companions">{table if lines else ""}{_overall(overlap, count)}</div>'
+
+
+def points_table(gallery: Gallery, titles: Sequence[str], maps: Sequence[np.ndarray]) -> str:
+    """Where the first of the points lie on the maps: [n, 2] or [2 n, 2] for each title."""
+    points = range(min(TABLED, len(maps[0])))
+    heads = [f"{axis}, {title}" for title in titles for axis in "xy"]
+    rows = ([_name(gallery, point), *(float(value) for drawn in maps for value in drawn[point])] for point in points)
+    more = len(maps[0]) - len(points)
+    about = f"The first {len(points)} of {len(maps[0]):,} points; all of them are in the CSV." if more else ""
+    return numbers_table(["point", *heads], rows, about)
+
+
+def _name(gallery: Gallery, point: int) -> str:
+    caption, row = split_point(gallery, point)
+    return f"{'caption' if caption else 'picture'} {gallery.ids[row]}"
 
 
 def _overall(overlap: np.ndarray | None, count: int) -> str:

@@ -7,18 +7,20 @@ from math import log10
 from typing import Any
 
 from demos.figures import AXIS, GREY, LOOK, STYLES
+from demos.pieces import numbers_table
 from demos.retrieval.ranking import Point
 
 HOVER = "rank %{y:,} with %{x} sentences<br>%{customdata[0]} tokens%{customdata[1]}<extra>%{fullData.name}</extra>"
 
 
 def rank_figure(curves: Sequence[tuple[str, int | None, list[Point]]], total: int, what: str) -> Any:
-    """Rank of the right answer (log axis, 1 on top) against the sentences kept, for (title, context length, points) each."""
+    """Rank of the right answer (log axis, 1 on top) against the sentences kept, for (title, context length, points) of the left
+    model and of the right one."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
     longest = max((point.sentences for _, _, points in curves for point in points), default=1)
-    for (title, limit, points), (colour, dash, symbol) in zip(curves, STYLES, strict=False):
+    for (title, limit, points), (colour, dash, symbol) in zip(curves, STYLES.values(), strict=True):
         figure.add_scatter(
             x=[point.sentences for point in points],
             y=[point.rank for point in points],
@@ -48,6 +50,19 @@ def rank_figure(curves: Sequence[tuple[str, int | None, list[Point]]], total: in
             x=first - 0.5, y=1, yref="paper", xanchor="center", yanchor="bottom", text=f"{limit} tokens", showarrow=False
         )
     return figure
+
+
+def rank_table(curves: Sequence[tuple[str, int | None, list[Point]]]) -> str:
+    """The numbers of the plot as HTML: by the sentences kept, each model's count of tokens and its rank."""
+    heads = [f"{what}, {title}" for title, _, points in curves if points for what in ("tokens", "rank")]
+    found = [{point.sentences: point for point in points} for *_, points in curves if points]
+    places = sorted({sentences for column in found for sentences in column})
+    rows = []
+    for place in places:
+        points = [column.get(place) for column in found]
+        values = [value for point in points for value in ((point.tokens, point.rank) if point else (None, None))]
+        rows.append([place, *values])
+    return numbers_table(["sentences kept", *heads], rows)
 
 
 def _limits(curves: Sequence[tuple[str, int | None, list[Point]]]) -> dict[int, int]:

@@ -15,7 +15,7 @@ from demos.doors import Doors
 from demos.pieces import note
 from demos.retrieval import panels
 from demos.retrieval.cards import Results, is_waiting, notice, ranked_cards, waiting
-from demos.retrieval.figures import rank_figure
+from demos.retrieval.figures import rank_figure, rank_table
 from demos.retrieval.query import find_problem, settle
 from demos.retrieval.ranking import Point, Ranking, look_alikes, rank_by_sentences, rank_gallery, right_row, write_csv
 from demos.retrieval.reading import reading
@@ -80,17 +80,18 @@ class Searches:
         return [*stopped, gr.update(visible=False)]
 
     def draw_curve(self, selection: Selection) -> list[Update]:
-        """The rank of the right answer against the sentences kept, and a line in place of the plot where there is none."""
+        """The rank of the right answer against the sentences kept: a line in place of the plot where there is none, the plot,
+        and its numbers."""
         curves = []
         for name in selection.models:
             spec = self._spec(name)
             curves.append((spec.title, spec.context_length, self._points(selection, name)))
         if not any(points for _, _, points in curves):
             hint = "Drawn as soon as a caption and its right answer are known: pick a scene, or click one of your pictures."
-            return [f'<p class="hint">{hint}</p>', gr.update(value=None, visible=False)]
+            return [f'<p class="hint">{hint}</p>', gr.update(value=None, visible=False), ""]
         what = "caption" if selection.search == TO_CAPTIONS else "picture"
         figure = rank_figure(curves, len(self.context.gallery(selection.gallery)), what)
-        return ["", gr.update(value=figure, visible=True)]
+        return ["", gr.update(value=figure, visible=True), rank_table(curves)]
 
     def read_caption(self, caption: str, left: str | None, right: str | None, search: str = TO_PICTURES) -> list[str]:
         """What each model reads of the text; of a sum, which is no text of its own, nothing."""

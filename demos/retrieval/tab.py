@@ -124,6 +124,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         gr.HTML(CURVE_HEADING)
         curve_hint = gr.HTML()
         plot = gr.Plot(show_label=False, container=False, visible=False)
+        numbers = gr.HTML()
     with gr.Accordion("Browse the picture book", open=False, elem_id="browse") as browser:
         with gr.Row(elem_classes="switches"):
             kind = gr.Radio(
@@ -146,7 +147,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     def run_on(listen: Any) -> None:
         """Searches, then draws the curve, when `listen` is a component's event, or another event's `then`."""
         searched = listen(fn=searches.search, inputs=form, outputs=found, concurrency_id="search", **private)
-        drawn = searched.then(searches.draw_curve, selection, [curve_hint, plot], concurrency_id="search", **private)
+        drawn = searched.then(searches.draw_curve, selection, [curve_hint, plot, numbers], concurrency_id="search", **private)
         runs.extend((searched, drawn))
 
     fields = [selection, caption, search, gallery, query_file]
