@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,17 @@ def tiny_config(context_length: int, vocab_size: int) -> dict[str, Any]:
             "layers": 2,
         },
     }
+
+
+# What the source of a test holds that compares numbers with a tolerance.
+TOLERANCE = re.compile(r"allclose\(|approx\(|assert_close\(|\bEXACT\b|\brounding\(|< ?[\d.]*e-\d|gradcheck")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as `numeric` each test that compares numbers, but for those that need a browser."""
+    for item in items:
+        if TOLERANCE.search(inspect.getsource(item.function)) and not {"browser", "address"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.numeric)
 
 
 # Milliseconds that a page of the app has for anything.

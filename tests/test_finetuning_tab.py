@@ -94,14 +94,14 @@ def test_one_trains_at_a_time_and_leaving_ends_it(handlers, tiny_clip, monkeypat
     assert "being trained on this machine already" in refused["status"] and refused["start"]["interactive"]
     training = handlers.trainings._now
     watching.close()
-    assert training.over.wait(30) and "page was closed" in training.problem and not training.folder.exists()
+    assert training.over.wait(200) and "page was closed" in training.problem and not training.folder.exists()
 
 
 def test_a_training_that_nobody_watches_ends(tiny_clip, monkeypatch):
     monkeypatch.setattr(estimate, "estimate_steps", lambda recipe, seconds: 10_000)
     monkeypatch.setattr(trainings, "PATIENCE", 0.0)
     training = trainings.Trainings().start(Plan(base=str(tiny_clip)).recipe(Context()), 60)
-    assert training.over.wait(30) and "page was closed" in training.problem
+    assert training.over.wait(200) and "page was closed" in training.problem
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +27,16 @@ def encoder(tiny_model_folder) -> longclip.Encoder:
 
 
 WORK = """
-import sys, time
+import sys
 import longclip
 from longclip.index import make_gallery
 encoder = longclip.load(sys.argv[1])
 features, calls = encoder.image_features, open(sys.argv[4], "a")
-def slow(pixels):
-    time.sleep(0.05)
+def allowed(pixels):
+    sys.stdin.readline()
     calls.write(f"{len(pixels)}\\n"), calls.flush()
     return features(pixels)
-encoder.image_features = slow
+encoder.image_features = allowed
 print("ready", flush=True)
 sys.stdin.readline()
 make_gallery(sys.argv[2], sys.argv[3], [encoder], mean=8)
@@ -43,24 +44,54 @@ make_gallery(sys.argv[2], sys.argv[3], [encoder], mean=8)
 
 
 def start(model: Path, source: object, folder: Path, calls: Path, **environment: str) -> subprocess.Popen:
-    """A process that has loaded the model, or soon has, and begins to index once it is told to `go`."""
+    """A process that has loaded the model, or soon has, begins to index once it is told to `go`, and encodes what it may."""
     arguments = [sys.executable, "-c", WORK, str(model), str(source), str(folder), str(calls)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    return subprocess.Popen(arguments, cwd=ROOT, env=os.environ | environment, **pipes)
+    process = subprocess.Popen(arguments, cwd=ROOT, env=os.environ | environment, **pipes)
+    STARTED.append(process)
+    return process
 
 
-def go(*processes: subprocess.Popen) -> None:
+ALL = 1000
+STARTED: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """Ends what a failed test has left running."""
+    yield
+    for process in STARTED:
+        process.kill()
+        process.wait()
+    STARTED.clear()
+
+
+def go(*processes: subprocess.Popen, batches: int = ALL) -> None:
+    """Let these processes begin, each with leave to encode so many batches; at the next one it waits."""
     for process in processes:
         assert process.stdout.readline() == b"ready\n"
     for process in processes:
         process.stdin.write(b"\n")
+    allow(*processes, batches=batches)
+
+
+def allow(*processes: subprocess.Popen, batches: int = ALL) -> None:
+    """Give these processes leave to encode so many batches more."""
+    for process in processes:
+        process.stdin.write(b"\n" * batches)
         process.stdin.flush()
+
+
+def wait_until(seen: Callable[[], bool], *processes: subprocess.Popen) -> None:
+    """Until this is so, or one of the processes is over."""
+    while not seen() and all(process.poll() is None for process in processes):
+        time.sleep(0.005)
 
 
 def end(process: subprocess.Popen) -> int:
     """Its exit code, once it is over."""
     try:
-        process.communicate(timeout=60)
+        process.communicate()
     finally:
         process.kill()
     return process.returncode
@@ -75,15 +106,18 @@ def test_killed_three_times_and_gone_on(tmp_path, tiny_model_folder, encoder):
     source, folder, calls = fill(tmp_path / "pictures", 120, captions=True), tmp_path / "gallery", tmp_path / "calls"
     make_gallery(str(source), tmp_path / "whole", [encoder], mean=MEAN)
     processes = [start(tiny_model_folder(77), source, folder, calls) for _ in range(4)]
+
+    def made() -> int:
+        return len(list((folder / "vectors").rglob("*.safetensors")))
+
     for process in processes[:3]:
-        go(process)
-        before = encoded(calls)
-        while encoded(calls) == before and process.poll() is None:
-            time.sleep(0.005)
-        time.sleep(np.random.default_rng().uniform(0, 0.2))
+        before = made()
+        go(process, batches=3)
+        wait_until(lambda before=before: made() > before, process)
+        time.sleep(np.random.default_rng().uniform(0, 0.02))  # at any moment of what follows the first part
         process.kill()
         assert end(process) == -signal.SIGKILL
-    assert 0 < len(list((folder / "vectors").rglob("*.safetensors"))) < len(read_plan(folder).parts)
+    assert 0 < made() < len(read_plan(folder).parts)
     go(processes[3])
     assert end(processes[3]) == 0
     assert files(folder) == files(tmp_path / "whole"), "the same files, to the bit"
@@ -95,7 +129,9 @@ def test_two_processes_share_the_work(tmp_path, tiny_model_folder, encoder):
     source, folder = fill(tmp_path / "pictures", 120), tmp_path / "gallery"
     make_gallery(str(source), tmp_path / "whole", [encoder], mean=MEAN)
     processes = [start(tiny_model_folder(77), source, folder, tmp_path / f"calls-{number}") for number in range(2)]
-    go(*processes)
+    go(*processes, batches=1)
+    wait_until(lambda: all(encoded(tmp_path / f"calls-{number}") for number in range(2)), *processes)
+    allow(*processes)
     assert [end(process) for process in processes] == [0, 0]
     counts = [encoded(tmp_path / f"calls-{number}") for number in range(2)]
     assert sum(counts) == 120 and min(counts) > 0
@@ -115,9 +151,9 @@ def test_shards_are_done_once_though_a_worker_dies(tmp_path, tiny_model_folder, 
         start(tiny_model_folder(77), source, folder, file, **environment)
         for file, environment in zip(calls, environments, strict=True)
     ]
-    go(*workers)
-    while not encoded(calls[1]) and workers[1].poll() is None:
-        time.sleep(0.005)
+    go(workers[0])
+    go(workers[1], batches=1)
+    wait_until(lambda: encoded(calls[1]) > 0, workers[1])
     workers[1].kill()
     assert end(workers[1]) == -signal.SIGKILL and end(workers[0]) == 0
     vectors = StoredGallery(folder).vectors(encoder)

@@ -24,9 +24,9 @@ def test_work_that_nobody_waits_for_stops():
     shared = jobs.Jobs()
     waiting = shared.follow("key", work)
     next(waiting)
-    assert started.wait(5)
+    assert started.wait(200)
     waiting.close()
-    assert stopped.wait(5)
+    assert stopped.wait(200)
     assert shared.result("key", lambda note: 7) == 7
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from rounding import EXACT
 
 from longclip.positions import stretch_positions, stretched_length
 
@@ -18,12 +19,12 @@ def official(table: torch.Tensor) -> torch.Tensor:
 
 
 def test_equals_the_official_rows():
-    table = torch.randn(77, 64, generator=torch.Generator().manual_seed(0))
+    table = torch.randn(77, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     before = table.clone()
     stretched = stretch_positions(table)
     assert stretched.shape == (248, 64)
     assert torch.equal(stretched[:20], table[:20])
-    torch.testing.assert_close(stretched, official(table), atol=1e-6, rtol=0)
+    torch.testing.assert_close(stretched, official(table), atol=EXACT, rtol=0)
     assert torch.equal(table, before)
 
 
@@ -38,7 +39,7 @@ def test_equals_the_closed_form(rows, keep, ratio):
         x = p if p < keep else keep + (p - keep) / ratio
         left = min(int(x), rows - 2)
         expected = table[left] + (x - left) * (table[left + 1] - table[left])
-        torch.testing.assert_close(row, expected, atol=1e-12, rtol=0)
+        torch.testing.assert_close(row, expected, atol=EXACT, rtol=0)
 
 
 def test_straight_lines_stay_straight():

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 from conftest import CORPUS
@@ -157,11 +155,10 @@ def test_a_tail_that_begins_in_a_later_piece():
 
 
 @pytest.mark.parametrize("text", ["word " * 20_000, "“é” &amp; " * 10_000, "語" * 100_000, "&" * 100_000, "🎉" * 100_000])
+@pytest.mark.timeout(120)  # a second's work; hours where the time grows with the square of the length
 def test_a_hundred_thousand_characters_are_quick(full, text):
-    begin = time.perf_counter()
     full(text)
     full.batch([text])
-    assert time.perf_counter() - begin < 3
 
 
 def test_filled_is_as_wide_as_asked_and_ends_with_end_tokens(full):

@@ -101,8 +101,8 @@ def children(pid: int) -> list[int]:
 
 
 def gone(pids: list[int]) -> bool:
-    """Whether none of these processes runs within ten seconds."""
-    end = time.monotonic() + 10
+    """Whether none of these processes runs within two minutes."""
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         if not any(Path(f"/proc/{pid}/cmdline").is_file() and Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids):
             return True
@@ -135,7 +135,7 @@ def test_a_signal_saves_and_ends_cleanly(started, number, to_all):
     # The workers first, so that the main process would meet their death before its own signal.
     for pid in [*(children(process.pid) if to_all else []), process.pid]:
         os.kill(pid, number)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=200)[0]
     assert process.returncode == 130 and "the same command goes on from there" in output and "Traceback" not in output
     assert f"stopped at step {state.load_state(folder)['step']} of 400" in output
 

@@ -16,7 +16,7 @@ def coarse_features(features: Tensor, components: int = 32, through_basis: bool 
     """Features [n, dim] rebuilt from their `components` leading principal components, the mean added, not renormalised.
 
     The basis is held constant in the gradient, which is stable where singular values meet; `through_basis`
-    differentiates the decomposition as well, as the official code does. Decomposed in fp32 whatever the features are.
+    differentiates the decomposition as well, as the official code does. Decomposed in fp32, features of float64 in float64.
     Raises ValueError where n <= components + 1: the reconstruction would be exact and the coarse features the fine ones.
     """
     count, dim = features.shape
@@ -27,7 +27,7 @@ def coarse_features(features: Tensor, components: int = 32, through_basis: bool 
         )
     if components >= dim:
         raise ValueError(f"got {components} components of features {dim} wide, wanted fewer")
-    wide = features.float()
+    wide = features.to(torch.promote_types(features.dtype, torch.float32))
     mean = wide.mean(0, keepdim=True)
     centred = wide - mean
     with torch.set_grad_enabled(through_basis and torch.is_grad_enabled()):
