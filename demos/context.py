@@ -115,7 +115,7 @@ class Context:
         if self.spec(name) is None:
             if name.startswith(PREFIX):
                 raise Unavailable("Your model is no longer here (it is kept for an hour): fine-tune it again.")
-            others = "" if self.public else " Others are named hf-hub:owner/name, or by their file or folder on this machine."
+            others = "" if self.public else " Others are named hf-hub:owner/name, or by file (FILE#CONFIG) or folder here."
             raise Unavailable(f"{name or 'A model without a name'} is not among the models of this page.{others}")
         return self._result(("model", name), lambda note: self._load(name, note))
 

@@ -96,6 +96,8 @@ def model_terms(context: Context, name: str | None) -> str:
     spec = context.spec((name or "").strip())
     if spec is None:
         return ""
+    if not spec.note and context.ready(name.strip()):
+        spec = context.encoder(name.strip()).spec  # what it is read as is known once it is
     licence = f"licence: <b>{visible(spec.licence)}</b>" if spec.source == "hub" else f"licence: {visible(spec.licence)}"
     origin = {
         "hub": f"fetched on first use from <code>{visible(spec.location)}</code>",

@@ -39,6 +39,8 @@ def rebuild(stages: tuple[str, ...], work: Path, workers: int = 1) -> dict:
     if unknown:
         raise ValueError(f"stage {', '.join(unknown)} is unknown; there are {', '.join(STAGES)}")
     folder = assets()
+    # What lies there and is not made anew is taken as it is.
+    (folder / MANIFEST).write_text(json.dumps(manifest(folder), indent=1) + "\n", "utf-8")
     for stage in STAGES:
         if stage in stages:
             if stage == GALLERY:

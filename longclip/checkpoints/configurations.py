@@ -10,6 +10,7 @@ import copy
 import difflib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -54,10 +55,11 @@ def find_configuration(named: Named, state: Mapping[str, Tensor]) -> Description
     if isinstance(named, Mapping):
         return _describe(named, state, "the configuration given")
     text = str(named)
-    path = Path(text).expanduser()
-    if path.is_dir():
+    # The functions of `os.path`, unlike those of a Path, raise for no text whatever.
+    path = Path(os.path.expanduser(text))
+    if os.path.isdir(path):
         path = next((path / name for name in (HF_CONFIG_NAME, "config.json") if (path / name).is_file()), path / HF_CONFIG_NAME)
-    if path.is_file():
+    if os.path.isfile(path):
         return _describe(read_json(path), state, path.name)
     known = open_clip.get_model_config(text.replace("/", "-"))
     if known is None:
@@ -81,7 +83,7 @@ def _describe(content: Mapping[str, Any], state: Mapping[str, Tensor], origin: s
     if not is_configuration(content):
         raise CheckpointError(f"{origin} is no configuration of a CLIP: wanted 'model_cfg' with 'vision_cfg' and 'text_cfg'")
     if content.get("model_type") == "clip":
-        return Description(read_config(content, len(state[_ROWS])), {}, origin)
+        return Description(read_config(content, len(state[_ROWS]) if _ROWS in state else 77), {}, origin)
     config = content.get("model_cfg") or content
     return Description(copy.deepcopy(dict(config)), dict(content.get("preprocess_cfg") or {}), origin)
 
@@ -95,7 +97,7 @@ def adapt(config: Config, state: Shapes) -> tuple[Config, list[str]]:
         text["context_length"] = rows[0]
         changes.append(f"context length {rows[0]} in place of {length}")
     for name, cell in zip(_GRIDS, (vision.get("patch_size", 16), 32), strict=True):
-        if name in state and isinstance(vision.get("image_size", 224), int) and isinstance(cell, int):
+        if name in state and isinstance(vision.get("image_size", 224), int) and isinstance(cell, int) and cell > 0:
             grid = math.isqrt(max(0, state[name][0] - 1))
             size = vision.get("image_size", 224)
             if grid * grid == state[name][0] - 1 and grid != size // cell:

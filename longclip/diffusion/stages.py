@@ -15,6 +15,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionMod
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..checkpoints.files import part_of
 from ..encoder import Encoder, load
 from ..generation.pipelines import load_pipeline
 from ..generation.text_models import clip_tokenizer, text_model
@@ -242,10 +243,8 @@ def _make_latents(recipe: DiffusionRecipe, shop: _Workshop, autoencoder: nn.Modu
         for images, cells, _ in load_batches(batches, range(first, min(calls, first + a_file)), shop.workers):
             latents.append(autoencoder.encode(scaled(images.to(shop.device))).latent_dist.mean.half().cpu().numpy())
             kinds.append(cells.numpy().astype(np.uint8))
-        new = files[first].with_suffix(".new")
-        with new.open("wb") as file:
+        with part_of(files[first]) as part, part.open("wb") as file:
             np.savez(file, latents=np.concatenate(latents), kinds=np.concatenate(kinds))
-        new.replace(files[first])
     kept = [np.load(file) for file in files.values()]
     latents, kinds = (np.concatenate([file[name] for file in kept])[: recipe.scenes] for name in ("latents", "kinds"))
     return torch.from_numpy(latents), torch.from_numpy(kinds)
