@@ -128,7 +128,7 @@ def test_broken_pictures_are_named_and_replaced(tmp_path):
     batches = pair_batches(pair_data(tmp_path, broken=(3, 7)))
     read = [batches[step] for step in range(3)]
     assert all(len(batch) == 8 for batch in read)
-    skipped = [sentence for batch in read for sentence in batch.skipped]
+    skipped = [sentence for batch in read for sentence in batch.skipped.values()]
     assert any("3.png" in sentence for sentence in skipped) and any("7.png" in sentence for sentence in skipped)
     with pytest.raises(DataError, match="20 pictures one after the other cannot be read"):
         pair_batches(pair_data(tmp_path, broken=range(12)))[0]

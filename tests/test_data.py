@@ -218,24 +218,32 @@ def test_broken_pictures_are_named(tmp_path):
 def test_skips_are_counted_and_named():
     skips = Skips()
     assert skips.report() == "All 0 pictures could be read."
-    skips.add(1000)
-    for number in range(25):
-        skips.add(1, [ImageError(f"there is no file {number}.png")])
+    skips.add(range(1000))
+    for number in range(1000, 1025):
+        skips.add([], {number: ImageError(f"there is no file {number}.png")})
     skips.finish()
     lines = skips.report().splitlines()
     assert lines[0] == "25 of 1,025 pictures (2.4%) could not be read:" and len(lines) == 22
-    assert lines[1].strip() == "there is no file 0.png" and lines[-1].strip() == "and 5 more"
+    assert lines[1].strip() == "there is no file 1000.png" and lines[-1].strip() == "and 5 more"
+
+
+def test_a_picture_counts_once_however_often_it_is_tried():
+    skips = Skips(limit=0.5)
+    for _ in range(7):
+        skips.add([0, 1, 2], {2: "broken", 3: "broken"})
+    assert (skips.tried, skips.broken, skips.first) == (4, 2, ["broken"] * 2)
+    skips.finish()
 
 
 def test_too_many_skips_end_the_run():
     skips = Skips()
-    skips.add(100, ["broken"] * 50)
+    skips.add(range(100), dict.fromkeys(range(50), "broken"))
     with pytest.raises(DataError, match=r"50 of 100 pictures \(50.0%\)(.|\n)*At most 5% may be broken"):
         skips.finish()
     with pytest.raises(DataError, match="50 of 200"):
-        skips.add(100)
+        skips.add(range(100, 200))
     skips = Skips(limit=0.5)
-    skips.add(200, ["broken"] * 100)
+    skips.add(range(200), dict.fromkeys(range(100), "broken"))
     with pytest.raises(DataError, match="At most 50%"):
-        skips.add(1, ["broken"])
+        skips.add([], {200: "broken"})
     Skips().finish()

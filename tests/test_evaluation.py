@@ -84,7 +84,7 @@ def test_zero_shot_picks_the_class_whose_templates_fit():
 
 def test_zero_shot_chooses_among_classes_that_do_not_occur():
     encoder = Planted(p=[1, 0, 0], **{name: np.eye(3)[i % 3] for i, name in enumerate("abcdef")})
-    data = EvaluationSet("x", ["p"], classes=["d"], class_names=list("abcdef"))
+    data = EvaluationSet("x", ["p"], classes=["d"], class_names={name: name for name in "abcdef"})
     found = measure_zeroshot(Features(encoder, data), ("{}",))
     assert (found["zero-shot accuracy"], found["zero-shot top-5 accuracy"], found["classes"]) == (0, 100, 6)
 
@@ -97,7 +97,7 @@ def test_templates(tmp_path):
     file.write_text("one {}\n\ntwo {}\n")
     assert read_templates(str(file)) == ("one {}", "two {}")
     file.write_text("one\n")
-    for name, message in ((str(file), "the line 'one'"), ("none", "wanted plain, simple, openai, or a file")):
+    for name, message in ((str(file), "line 1 of .* is 'one'"), ("none", "wanted plain, simple, openai, or a file")):
         with pytest.raises(ValueError, match=message):
             read_templates(name)
 
@@ -167,9 +167,11 @@ def test_sets_that_do_not_fit_are_refused():
 
 def test_the_report_has_a_column_a_model_and_a_row_a_curve():
     one, two = {"R@1": 50.0, "by r": {"1": 5.0, "10": 2.0}}, {"R@1": 75.25, "effective length": None}
-    report = format_report({"scenes": {"one": one, "two": two}}, {"scenes": {"probe": "there are no classes"}})
+    data = EvaluationSet("scenes", ["p"], ["a", "b"], owners=[0, 0], split="test", notes=("rows without caption: 1 left out",))
+    figures, left_out = {"scenes": {"one": one, "two": two}}, {"scenes": {"probe": "there are no classes"}}
+    report = format_report(figures, left_out, {"scenes": data})
     assert [line.split() for line in report.splitlines()] == [
-        ["scenes"],
+        ["scenes,", "split", "test:", "1", "pictures,", "2", "captions"],
         ["one", "two"],
         ["R@1", "50", "75.25"],
         ["effective", "length", "–", "–"],
@@ -178,6 +180,7 @@ def test_the_report_has_a_column_a_model_and_a_row_a_curve():
         ["one", "5", "2"],
         ["two", "–", "–"],
         ["probe", "is", "left", "out:", "there", "are", "no", "classes"],
+        ["rows", "without", "caption:", "1", "left", "out"],
     ]
 
 
@@ -188,6 +191,8 @@ def test_the_command_prints_every_figure_as_json(tiny_model_folder, capsys):
     figures = json.loads(capsys.readouterr().out)
     assert set(figures) == {"scenes", "hard families", "late families"}
     scenes = figures["scenes"][folder]
+    counts = {"split": "held-out", "pictures": 6, "captions": 6, "notes": []}
+    assert figures["scenes"]["data set"].items() >= counts.items()
     assert {"long text to image R@1", "short image to text R@5", "zero-shot accuracy", "temperature"} <= set(scenes)
     assert figures["late families"][folder]["long text to image R@1"] <= 12.5, "77 tokens cannot tell late members apart"
     assert main([*arguments, "zeroshot", "--templates", "simple", "--limit", "8"]) == 0

@@ -174,7 +174,8 @@ class Measurements:
             for number, name in enumerate(name for name in order.measures if name not in left_out[part])
         ]
         for data, reasons in zip(sets, left_out, strict=True):
-            lines = [f"{MEASURES[name].title} does not fit here: {reason}." for name, reason in reasons.items()]
+            lines = [f"{data.describe()}.", *(f"{sentence}." for sentence in data.notes)]
+            lines += [f"{MEASURES[name].title} does not fit here: {reason}." for name, reason in reasons.items()]
             report = report.with_set(data.name, lines)
         walk = _Walk(sum(weight for _, weight in steps) or 1)
         for step, weight in steps:

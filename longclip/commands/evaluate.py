@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from ..evaluation import CHEAP, MEASURES, check_names, measure, skipped
+from ..evaluation import CHEAP, MEASURES, check_names, measure_features, skipped
 from .flags import add_config, with_config
+
+if TYPE_CHECKING:
+    from ..evaluation.data import EvaluationSet
 
 HELP = "measure models: retrieval, zero-shot classification, linear probe, caption length, alignment, attribution"
 
 Figures = dict[str, Any]
+# Where JSON says what a set is, beside its models.
+DATA = "data set"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,20 +50,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenes", type=int, default=1000, help="independent scenes that picturebook draws")
     parser.add_argument("--families", type=int, default=125, help="families of 8 of either kind that picturebook draws")
     parser.add_argument("--training-scenes", type=int, default=2000, help="scenes of picturebook that a probe learns from")
-    parser.add_argument("--split", default="held-out", help="held-out (default) or shifted: what training never saw")
+    parser.add_argument(
+        "--split",
+        metavar="NAME",
+        help="part of the data, as they call it (train, val, test, restval, several joined by +, or all); without it test, or "
+        "val, or all. Of picturebook held-out (default) or shifted: what training never saw",
+    )
+    parser.add_argument(
+        "--broken",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="largest share of pictures that may be missing or damaged, and are left out (default 0: the first ends it)",
+    )
+    parser.add_argument(
+        "--class-names", metavar="FILE", help="names for a folder of classes: a line FOLDER NAME each, JSON, or imagenet"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from ..encoder import load
+    from ..evaluation.copies import describe_copies, find_copies
     from ..evaluation.data import read_sets
+    from ..evaluation.features import read_features
     from ..evaluation.zeroshot import read_templates
 
     check_names(args.measure)
     for option, value in (("--batch", args.batch), ("--explained", args.explained)):
         if value is not None and value < 1:
             raise ValueError(f"{option} is {value}; wanted 1 or more")
+    if not 0 <= args.broken < 1:
+        raise ValueError(f"--broken is {args.broken}; wanted a share of the pictures, from 0 to less than 1")
     names = list(dict.fromkeys(args.measure)) or list(CHEAP)
-    templates = read_templates(args.templates)
+    options = {"templates": read_templates(args.templates), "explained": args.explained, "seed": args.seed}
     sets = read_sets(
         args.data,
         args.seed,
@@ -67,28 +92,40 @@ def run(args: argparse.Namespace) -> int:
         pictures=args.pictures,
         limit=args.limit,
         training_scenes=args.training_scenes,
+        class_names=args.class_names,
     )
-    encoders = {name: load(name, device=args.device) for name in with_config(args.model, args.config)}
-    figures: dict[str, dict[str, Figures]] = {
-        data.name: {
-            name: measure(encoder, data, names, args.batch, templates=templates, explained=args.explained, seed=args.seed)
-            for name, encoder in encoders.items()
-        }
-        for data in sets
-    }
     left_out = {data.name: skipped(data, names) for data in sets}
-    print(json.dumps(figures) if args.json else format_report(figures, left_out))
+    if all(len(reasons) == len(names) for reasons in left_out.values()):
+        reasons = {f"{name}: {reason}" for found in left_out.values() for name, reason in found.items()}
+        raise ValueError(f"nothing can be measured on {args.data} ({'; '.join(sorted(reasons))})")
+    encoders = {name: load(name, device=args.device) for name in with_config(args.model, args.config)}
+    figures: dict[str, dict[str, Figures]] = {data.name: {} for data in sets}
+    measured = {data.name: data for data in sets}
+    for data in sets:
+        for number, (name, encoder) in enumerate(encoders.items()):
+            features = read_features(encoder, data, args.batch, args.broken)
+            figures[data.name][name] = measure_features(features, names, **options)
+            if not number:
+                copies = describe_copies(find_copies(features.images, features.data.pictures), features.data.pictures)
+                notes = (*features.data.notes, *filter(None, [copies]))
+                measured[data.name] = replace(features.data, notes=notes)
+    if args.json:
+        print(json.dumps({name: {DATA: data.to_json()} | figures[name] for name, data in measured.items()}))
+    else:
+        print(format_report(figures, left_out, measured))
     return 0
 
 
-def format_report(figures: dict[str, dict[str, Figures]], left_out: dict[str, dict[str, str]]) -> str:
-    """A part a set: a table of its numbers, one of each of its curves, and a line a measure that was left out."""
+def format_report(
+    figures: dict[str, dict[str, Figures]], left_out: dict[str, dict[str, str]], sets: dict[str, EvaluationSet]
+) -> str:
+    """A part a set: what it is, a table of its numbers, one of each of its curves, and a line on all that was left out."""
     parts = []
     for data, models in figures.items():
         rows = dict.fromkeys(row for found in models.values() for row in found)
         curves = [row for row in rows if any(isinstance(found.get(row), dict) for found in models.values())]
         numbers = [row for row in rows if row not in curves]
-        lines = [data]
+        lines = [sets[data].describe()]
         if numbers:
             lines += format_table("", list(models), {row: [found.get(row) for found in models.values()] for row in numbers})
         for curve in curves:
@@ -97,6 +134,7 @@ def format_report(figures: dict[str, dict[str, Figures]], left_out: dict[str, di
             cells = {name: [values.get(place) for place in places] for name, values in found.items()}
             lines += ["", *format_table(curve, places, cells)]
         lines += [f"{name} is left out: {reason}" for name, reason in left_out.get(data, {}).items()]
+        lines += sets[data].notes
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 

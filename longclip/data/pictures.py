@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 from PIL import Image
@@ -63,35 +64,45 @@ def crop_box(width: int, height: int, rng: random.Random, scale: tuple[float, fl
 
 @dataclass
 class Skips:
-    """Counts the pictures that were tried and those that were broken; too many of them end the run.
+    """Counts the pictures that were tried and those that are broken, each once; too many of them end the run.
 
-    limit: the largest share that may be broken. least: tries before the share says anything. first: the sentences of the
-    first broken ones, at most `kept`.
+    limit: the largest share that may be broken. least: pictures tried before the share says anything. first: the sentences
+    of the first broken ones, at most `kept`.
     """
 
     limit: float = 0.05
     least: int = 200
     kept: int = 20
-    tried: int = 0
-    broken: int = 0
     first: list[str] = field(default_factory=list)
+    _tried: set[int] = field(default_factory=set, repr=False)
+    _broken: set[int] = field(default_factory=set, repr=False)
 
-    def add(self, tried: int, broken: Iterable[ImageError | str] = ()) -> None:
-        """Counts `tried` pictures, and those of them that were `broken`, by their errors.
+    @property
+    def tried(self) -> int:
+        """Pictures that were tried."""
+        return len(self._tried)
 
-        Raises DataError once too large a share of at least `least` tries is broken.
+    @property
+    def broken(self) -> int:
+        """Those of them that cannot be read."""
+        return len(self._broken)
+
+    def add(self, tried: Iterable[int], broken: Mapping[int, object] = MappingProxyType({})) -> None:
+        """Notes pictures by their numbers, and the errors of those of them that are broken; a picture may come many times.
+
+        Raises DataError once too large a share of at least `least` pictures is broken.
         """
-        sentences = [str(error) for error in broken]
-        self.tried += tried
-        self.broken += len(sentences)
-        self.first += sentences[: self.kept - len(self.first)]
+        self._tried.update(tried, broken)
+        new = [error for number, error in broken.items() if number not in self._broken]
+        self._broken.update(broken)
+        self.first += [str(error) for error in new[: self.kept - len(self.first)]]
         if self.tried >= self.least:
             self.finish()
 
     def finish(self) -> None:
-        """Raises DataError if too large a share of all tries was broken, however few there were."""
+        """Raises DataError if too large a share of all pictures was broken, however few there were."""
         if self.broken > self.limit * self.tried:
-            raise DataError(f"{self.report()} At most {self.limit:.0%} may be broken.")
+            raise DataError(f"{self.report()} At most {self.limit:.0%} may be broken (--broken).")
 
     def report(self) -> str:
         """How many pictures could not be read, and why the first of them could not, in a few lines."""

@@ -7,6 +7,6 @@
 
 from __future__ import annotations
 
-from .measures import CHEAP, MEASURES, Measure, check_names, measure, skipped
+from .measures import CHEAP, MEASURES, Measure, check_names, measure, measure_features, skipped
 
-__all__ = ["CHEAP", "MEASURES", "Measure", "check_names", "measure", "skipped"]
+__all__ = ["CHEAP", "MEASURES", "Measure", "check_names", "measure", "measure_features", "skipped"]

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data.readers.paths import PICTURE_ENDINGS
+from ..data.splits import ALL, choose_split
+from ..textfiles import read_text, split_lines
+from .class_folders import holds_classes, read_class_folders
 from .data import EvaluationSet, draw_subset
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("cifar", "classes")
-TEST_FOLDERS = ("test", "val", "validation")
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE
 
@@ -70,13 +70,16 @@ class CifarPictures(Sequence):
         return Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
 
 
-def read_classes(source: str, limit: int | None = None, seed: int = 0) -> EvaluationSet | None:
-    """The test pictures of a CIFAR or of a folder of classes, with those to train on; None for anything else.
+def read_classes(
+    source: str, limit: int | None = None, seed: int = 0, split: str | None = None, names: str | Path | None = None
+) -> EvaluationSet | None:
+    """The pictures of a CIFAR or of a folder of classes, with those to train on; None for anything else.
 
     source: a folder, or ``cifar:FOLDER`` or ``classes:FOLDER`` where it must be that. A folder of classes is
-    ``CLASS/picture.jpg``, or has such folders in ``train`` and ``test`` (or ``val``); without a prefix it is taken for one if
-    it holds nothing else to read. limit: so many pictures at most, and as many to train on. Raises ValueError for CIFAR's
-    Python version and for a faulty folder, FileNotFoundError where there is none.
+    ``CLASS/picture.jpg``, or has such folders in ``train``, ``val`` and ``test``; without a prefix it is taken for one if
+    it holds nothing else to read. split: one of those, or "all"; without it test, or else val. names: a file with the names
+    of the classes of folders (see `class_names`). limit: so many pictures at most, and as many to train on. Raises ValueError
+    for CIFAR's Python version, for a faulty folder and an unknown split, FileNotFoundError where there is none.
     """
     format, colon, place = source.partition(":")
     if not colon or format not in FORMATS:
@@ -88,11 +91,11 @@ def read_classes(source: str, limit: int | None = None, seed: int = 0) -> Evalua
         return None
     cifar = find_cifar(folder) if format != "classes" else None
     if cifar:
-        return read_cifar(folder, cifar, limit, seed)
+        return read_cifar(folder, cifar, limit, seed, split)
     if format == "cifar":
         wanted = " or ".join(f"{cifar.test} ({cifar.name})" for cifar in CIFARS)
         raise ValueError(f"{folder} is no binary CIFAR: wanted a folder that holds {wanted}")
-    return read_class_folders(folder, limit, seed) if format or _holds_classes(folder) else None
+    return read_class_folders(folder, limit, seed, split, names) if format or holds_classes(folder) else None
 
 
 def find_cifar(folder: Path) -> Cifar | None:
@@ -108,23 +111,42 @@ def find_cifar(folder: Path) -> Cifar | None:
     return None
 
 
-def read_cifar(folder: Path, cifar: Cifar, limit: int | None = None, seed: int = 0) -> EvaluationSet:
-    """CIFAR's test pictures; `training` reads the others. Raises ValueError for files of another size."""
-    lines = (folder / cifar.names).read_text("utf-8").splitlines() if (folder / cifar.names).is_file() else []
+def read_cifar(folder: Path, cifar: Cifar, limit: int | None = None, seed: int = 0, split: str | None = None) -> EvaluationSet:
+    """CIFAR's test pictures, or those of another split; beside test `training` reads the others.
+
+    Raises ValueError for files of another size, and for names that do not fit.
+    """
+    lines = split_lines(read_text(folder / cifar.names)) if (folder / cifar.names).is_file() else []
     names = [line.strip().replace("_", " ") for line in lines if line.strip()]
     if not names:
         raise ValueError(f"{folder} has no {cifar.names}, which names the classes")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{folder / cifar.names} gives two classes one name")
+    present = [file for file in cifar.training if (folder / file).is_file()]
+    files = {"test": [cifar.test], "train": present}
+    there = {
+        name: sum((folder / file).stat().st_size for file in part) // (cifar.label + 1 + _PIXELS)
+        for name, part in files.items()
+    }
+    chosen = choose_split(there, split, ("test",), cifar.name)
 
-    def read(files: Sequence[str]) -> EvaluationSet:
+    def read(files: Sequence[str], split: str) -> EvaluationSet:
         records = np.concatenate([_read_records(folder / file, cifar.label + 1) for file in files])
         labels = records[:, cifar.label]
         if len(labels) and labels.max() >= len(names):
             raise ValueError(f"{folder} has the label {labels.max()}, but {cifar.names} names {len(names)} classes")
-        data = EvaluationSet(cifar.name, CifarPictures(records), classes=[names[label] for label in labels], class_names=names)
+        data = EvaluationSet(
+            cifar.name,
+            CifarPictures(records),
+            classes=[names[label] for label in labels],
+            class_names={name: name for name in names},
+            split=split,
+        )
         return draw_subset(data, limit, seed)
 
-    present = [file for file in cifar.training if (folder / file).is_file()]
-    return replace(read([cifar.test]), training=(lambda: read(present)) if present else None)
+    wanted = list(files) if chosen == ALL else chosen.split("+")
+    data = read([file for name in wanted for file in files[name]], chosen)
+    return replace(data, training=(lambda: read(present, "train")) if present and chosen == "test" else None)
 
 
 def _read_records(path: Path, labels: int) -> np.ndarray:
@@ -132,75 +154,3 @@ def _read_records(path: Path, labels: int) -> np.ndarray:
     if not len(content) or len(content) % (labels + _PIXELS):
         raise ValueError(f"{path} has {len(content):,} bytes, wanted a multiple of {labels + _PIXELS:,}: is it cut off?")
     return content.reshape(-1, labels + _PIXELS)
-
-
-def read_class_folders(folder: Path, limit: int | None = None, seed: int = 0) -> EvaluationSet:
-    """Pictures in a folder a class, of ``test`` (or ``val``) where there is one, `training` being ``train`` then.
-
-    A class is called as its folder is, "_" read as a space; or as ``classnames.json`` ({folder: name}) or ``classes.txt``
-    (a line "folder name", or a name a line in the order of the folders) says. Raises ValueError where a folder has no
-    class of its own, or there is no picture.
-    """
-    test = next((folder / name for name in TEST_FOLDERS if _class_folders(folder / name)), None)
-    root = test or (folder / "train" if _class_folders(folder / "train") else folder)
-    places = _class_folders(root)
-    if not places:
-        raise ValueError(f"{folder} has no folders of pictures: wanted CLASS/picture.jpg, or such folders in train and test")
-    training = folder / "train"
-    others = _class_folders(training) if test else []
-    names = class_names(folder, sorted({place.name for place in [*places, *others]}))
-
-    def read(places: list[Path]) -> EvaluationSet:
-        found = [(path, names[place.name]) for place in places for path in _pictures(place)]
-        data = EvaluationSet(
-            folder.name, [path for path, _ in found], classes=[name for _, name in found], class_names=list(names.values())
-        )
-        return draw_subset(data, limit, seed)
-
-    return replace(read(places), training=(lambda: read(others)) if others else None)
-
-
-def class_names(folder: Path, places: list[str]) -> dict[str, str]:
-    """The name of the class of each of the folders `places`, as the files in `folder` say, or else as they are called."""
-    table, lines = folder / "classnames.json", folder / "classes.txt"
-    if table.is_file():
-        names = json.loads(table.read_text("utf-8"))
-        if not isinstance(names, dict):
-            raise ValueError(f"{table} is no object of folders and names")
-    elif lines.is_file():
-        rows = [line.strip() for line in lines.read_text("utf-8").splitlines() if line.strip()]
-        parts = dict((row.split(maxsplit=1) + [""])[:2] for row in rows)
-        listed = all(parts.get(place) for place in places)
-        if not listed and len(rows) != len(places):
-            raise ValueError(f"{lines} has {len(rows)} lines for {len(places)} folders: wanted a line FOLDER NAME for each")
-        names = parts if listed else dict(zip(places, rows, strict=True))
-    else:
-        names = {place: place.replace("_", " ") for place in places}
-    missing = [place for place in places if not names.get(place)]
-    if missing:
-        raise ValueError(f"{table} has no name for {', '.join(missing[:5])}")
-    named = {place: str(names[place]) for place in places}
-    if len(set(named.values())) < len(named):
-        twice = next(name for name in named.values() if list(named.values()).count(name) > 1)
-        raise ValueError(f"two folders of {folder} are called {twice!r}: wanted a name for each in classes.txt")
-    return named
-
-
-def _holds_classes(folder: Path) -> bool:
-    """Whether it has two folders of pictures, no caption beside them, and nothing else that could be read."""
-    if any(path.suffix.lower() in (*PICTURE_ENDINGS, ".tar", ".csv", ".jsonl") for path in folder.iterdir()):
-        return False
-    parts = [folder / name for name in ("train", *TEST_FOLDERS)]
-    places = [place for root in (folder, *parts) for place in _class_folders(root) if place not in parts]
-    return len(places) > 1 and not any(path.suffix in (".txt", ".jsonl") for place in places for path in place.iterdir())
-
-
-def _class_folders(root: Path) -> list[Path]:
-    """The folders within `root` that directly hold a picture, in order."""
-    if not root.is_dir():
-        return []
-    return sorted(place for place in root.iterdir() if place.is_dir() and next(_pictures(place), None))
-
-
-def _pictures(place: Path) -> Iterator[Path]:
-    return (path for path in sorted(place.iterdir()) if path.suffix.lower() in PICTURE_ENDINGS)

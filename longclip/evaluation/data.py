@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..picturebook.pages import Page
 
 SCENES, FAMILIES, FAMILY_SIZE, TRAINING_SCENES = 1000, 125, 8, 2000
+HELD_OUT = "held-out"
+# What is measured on where nobody says: the first of these splits that a data set has.
+PREFERRED = ("test", "val")
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,10 @@ class EvaluationSet:
 
     long: one caption a picture, in their order; or, with `owners`, any number: caption i is of picture ``owners[i]``.
     short: a one-sentence caption a picture. families: a name a picture; only pictures of one family are compared with
-    each other. classes: the name of what each picture mainly shows; class_names: all there are, also those that do not
-    occur. pages: where the pictures are of the picture book, their pages. training: makes the set of other pictures, with
-    classes, that a classifier may learn from.
+    each other. classes: the class of what each picture mainly shows; class_names: all classes there are, also those that do
+    not occur, in their order, and the name of each, which may be another's too. pages: where the pictures are of the picture
+    book, their pages. training: makes the set of other pictures, with classes, that a classifier may learn from. split: the
+    part of the data that this is; notes: a sentence each on what was left out of it, and on what is odd.
     """
 
     name: str
@@ -35,9 +39,11 @@ class EvaluationSet:
     families: Sequence[str] = ()
     classes: Sequence[str] = ()
     owners: Sequence[int] = ()
-    class_names: Sequence[str] = ()
+    class_names: Mapping[str, str] = field(default_factory=dict)
     pages: Sequence[Page] = ()
     training: Callable[[], EvaluationSet] | None = field(default=None, compare=False)
+    split: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         columns = {"short": self.short, "families": self.families, "classes": self.classes, "pages": self.pages}
@@ -47,6 +53,27 @@ class EvaluationSet:
                 raise ValueError(f"{self.name} has {len(values)} {name} for {len(self.pictures)} pictures")
         if self.owners and len(self.owners) != len(self.long):
             raise ValueError(f"{self.name} has {len(self.owners)} owners for {len(self.long)} long captions")
+        unnamed = set(self.classes) - self.class_names.keys() if self.class_names else ()
+        if unnamed:
+            raise ValueError(f"{self.name} has the class {min(unnamed)!r}, which class_names lacks")
+
+    @property
+    def all_classes(self) -> dict[str, str]:
+        """Every class and its name, in a fixed order."""
+        return dict(self.class_names) or {name: name for name in sorted(set(self.classes))}
+
+    def describe(self) -> str:
+        """The name and split, and how many pictures, captions and classes there are."""
+        counts = [f"{len(self.pictures):,} pictures"]
+        counts += [f"{len(self.long):,} captions"] if self.long else []
+        counts += [f"{len(self.all_classes):,} classes"] if self.classes else []
+        return f"{self.name}{f', split {self.split}' if self.split else ''}: {', '.join(counts)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What `describe` says, ready for JSON, with the notes."""
+        counts = {"pictures": len(self.pictures), "captions": len(self.long)}
+        counts |= {"classes": len(self.all_classes)} if self.classes else {}
+        return {"split": self.split or None, **counts, "notes": list(self.notes)}
 
     def take(self, rows: Sequence[int]) -> EvaluationSet:
         """The set of these pictures, in this order, with all that is known of them."""
@@ -103,29 +130,35 @@ def read_sets(
     seed: int = 0,
     scenes: int = SCENES,
     families: int = FAMILIES,
-    split: str = "held-out",
+    split: str | None = None,
     pictures: str | Path | None = None,
     limit: int | None = None,
     training_scenes: int = TRAINING_SCENES,
+    class_names: str | Path | None = None,
 ) -> list[EvaluationSet]:
     """The sets that `source` names.
 
-    "picturebook" draws its own: `scenes` and twice `families` of 8 of the split. A folder of classes or the binary CIFAR is
-    read by `classification.read_classes`, everything else (also as ``FORMAT:PATH``) by `longclip.data.readers.read_data`,
-    which `pictures` is for. limit: so many pictures at most of each set, drawn with the seed; whole families where there
-    are some. Raises ValueError or FileNotFoundError for what is none of these.
+    "picturebook" draws its own: `scenes` and twice `families` of 8 of the split (held-out, or what is given). A folder of
+    classes or the binary CIFAR is read by `classification.read_classes`, which `class_names` is for, everything else (also as
+    ``FORMAT:PATH``) by `longclip.data.readers.read_data`, which `pictures` is for. split: a part of the data, as they call it,
+    or "all"; without it test where there is one, or val, or else all. limit: so many pictures at most of each set, drawn with
+    the seed; whole families where there are some. Raises ValueError or FileNotFoundError for what is none of these.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; wanted 1 or more pictures")
     if source == "picturebook":
         if limit is not None:
             scenes, families = min(scenes, limit), min(families, limit // FAMILY_SIZE)
-        return draw_sets(seed, scenes, families, split, training_scenes)
+        return draw_sets(seed, scenes, families, split or HELD_OUT, training_scenes)
     from ..data.readers import read_data
     from .classification import read_classes
 
-    classes = read_classes(source, limit, seed) if pictures is None else None
-    return [classes] if classes else sets_of_pairs(read_data(source, pictures), limit, seed)
+    classes = read_classes(source, limit, seed, split, class_names) if pictures is None else None
+    if classes:
+        return [classes]
+    if class_names is not None:
+        raise ValueError(f"{source} has captions and no classes: the names of classes belong to a folder of them")
+    return sets_of_pairs(read_data(source, pictures, split, PREFERRED), limit, seed)
 
 
 def draw_sets(seed: int, scenes: int, families: int, split: str, training_scenes: int) -> list[EvaluationSet]:
@@ -142,7 +175,8 @@ def draw_sets(seed: int, scenes: int, families: int, split: str, training_scenes
         "late families": draw_pages(split, seed, families * size, size, late=True),
     }
     sets = {name: list(pages) for name, pages in drawn.items()}
-    return [_from_pages(name, pages, None if pages[0].family else draw_training) for name, pages in sets.items() if pages]
+    found = [_from_pages(name, pages, None if pages[0].family else draw_training) for name, pages in sets.items() if pages]
+    return [replace(data, split=split) for data in found]
 
 
 def sets_of_pairs(data: PairData, limit: int | None = None, seed: int = 0) -> list[EvaluationSet]:
@@ -161,10 +195,16 @@ def sets_of_pairs(data: PairData, limit: int | None = None, seed: int = 0) -> li
         columns["short"] if all(columns["short"]) else (),
         classes=columns["label"] if all(columns["label"]) else (),
         owners=[number for number, row in enumerate(rows) for _ in captions[row]] if several else (),
+        split=data.split if data.splits else "",
+        notes=tuple(data.skipped),
     )
     sets = [draw_subset(whole, limit, seed)]
-    members = [number for number, family in enumerate(columns["family"]) if family]
+    sizes = Counter(filter(None, columns["family"]))
+    # A family of one picture would be found at the first place, whatever the model.
+    members = [number for number, family in enumerate(columns["family"]) if sizes[family] > 1]
+    alone = sum(size == 1 for size in sizes.values())
     if members:
+        whole = replace(whole, notes=(f"families of one picture: {alone:,} left out",) if alone else ())
         subset = replace(whole.take(members), name=f"{data.name}, within families")
         sets.append(draw_subset(replace(subset, families=[columns["family"][row] for row in members]), limit, seed))
     return sets

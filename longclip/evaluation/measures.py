@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,6 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..encoder import Encoder
     from .data import EvaluationSet
+    from .features import Features
+
+
+# What ImageNet's folders are called.
+_WORDNET = re.compile(r"[nvar]\d{8}")
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,22 @@ def _lacks_captions(data: EvaluationSet) -> str:
 def _lacks_classes(data: EvaluationSet) -> str:
     if data.families:
         return "the members of a family show the same"
-    return "" if len(set(data.class_names or data.classes)) > 1 else "there are no two classes"
+    return "" if len(data.all_classes) > 1 and data.classes else "there are no two classes"
+
+
+def _lacks_names(data: EvaluationSet) -> str:
+    ids = [name for name in data.all_classes.values() if _WORDNET.fullmatch(name)]
+    if ids and not _lacks_classes(data):
+        return (
+            f"{len(ids):,} classes are called by an id, such as {ids[0]}: name them in classes.txt or classnames.json in the "
+            "folder, or with --class-names"
+        )
+    return _lacks_classes(data)
 
 
 _TABLE = (
     Measure("retrieval", "Retrieval", "Recall at 1, 5 and 10 in both directions.", True, _lacks_captions),
-    Measure("zeroshot", "Zero-shot", "Accuracy with class names for captions.", True, _lacks_classes, ("templates",)),
+    Measure("zeroshot", "Zero-shot", "Accuracy with class names for captions.", True, _lacks_names, ("templates",)),
     Measure("probe", "Linear probe", "Accuracy of a linear classifier on picture features.", False, _lacks_classes, ("seed",)),
     Measure("length", "Length", "Recall and score by how much of a caption is kept.", False, _lacks_captions, ("seed",)),
     Measure("alignment", "Alignment", "Margins between positive and negative pairs.", True, _lacks_captions),
@@ -88,9 +104,13 @@ def measure(
     """
     from .features import Features
 
+    return measure_features(Features(encoder, data, batch_size), names, **options)
+
+
+def measure_features(features: Features, names: Sequence[str] = CHEAP, **options: Any) -> dict[str, Any]:
+    """What `measure` gives, of a set whose features may be known already."""
     check_names(names)
-    unfit = skipped(data, names)
-    features = Features(encoder, data, batch_size)
+    unfit = skipped(features.data, names)
     figures: dict[str, Any] = {}
     for chosen in (MEASURES[name] for name in names if name not in unfit):
         figures |= chosen.run(features, **{key: value for key, value in options.items() if key in chosen.options})

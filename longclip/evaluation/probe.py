@@ -26,7 +26,8 @@ def measure_probe(features: Features, seed: int = 0) -> dict[str, float]:
 
     It learns from `data.training` and is tested on the set; without it, from a random 80 % of the set, tested on the rest.
     The strength of its penalty is the one that is best on a fifth of what it learns from, and it is fitted to all of that in
-    the end. Also the number of pictures it learned from and the inverse strength "C". Raises ValueError for one class only.
+    the end. Also the number of pictures it learned from, the inverse strength "C", and how many of the classes it is tested
+    on it never saw, if any. Raises ValueError for one class only.
     """
     x, y, test_x, test_y = _parts(features, seed)
     if len(set(y)) < 2:
@@ -34,13 +35,15 @@ def measure_probe(features: Features, seed: int = 0) -> dict[str, float]:
     # With mean 0 and deviation 1 the same strengths suit any encoder.
     mean, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64) + 1e-8
     x, test_x = (x - mean) / deviation, (test_x - mean) / deviation
+    unknown = sorted(set(test_y) - set(y))
     strength = choose_strength(x, y, seed)
     right = fit(x, y, strength).predict(test_x) == test_y
-    return {
+    figures = {
         "linear probe accuracy": percent(right.mean()),
         "linear probe C": float(f"{strength:.3g}"),
         "linear probe training pictures": len(y),
     }
+    return figures | ({"linear probe classes without training pictures": len(unknown)} if unknown else {})
 
 
 def choose_strength(x: np.ndarray, y: np.ndarray, seed: int) -> float:
@@ -81,7 +84,10 @@ def _parts(features: Features, seed: int) -> tuple[np.ndarray, np.ndarray, np.nd
         test, training = _split(len(y), TEST_SHARE, seed)
         return x[training], y[training], x[test], y[test]
     others = data.training()
-    return features.of_pictures(others.pictures), np.array(others.classes), x, y
+    if not features.broken:
+        return features.of_pictures(others.pictures), np.array(others.classes), x, y
+    readable, learned, _ = features.of_readable(others.pictures)
+    return learned, np.array(others.classes)[readable], x, y
 
 
 def _split(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

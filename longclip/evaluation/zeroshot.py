@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..retrieval import top_k
+from ..retrieval import recall, retrieval_ranks
+from ..textfiles import read_text, split_lines
 from .features import Features
 from .retrieval import percent
 
@@ -18,19 +19,21 @@ def measure_zeroshot(features: Features, templates: tuple[str, ...] = PLAIN) -> 
     """Accuracy in percent over the classes there are, each the normalised mean of its templates' features.
 
     Also how often the right class is among the best five, where there are more than five, and the accuracy averaged over
-    the classes that occur ("mean per class").
+    the classes that occur ("mean per class"). A tie counts against: of two classes with one name, neither is ever right.
     """
     data = features.data
-    classes = sorted(set(data.class_names or data.classes))
-    weights = class_features(features, classes, templates)
-    number_of = {name: number for number, name in enumerate(classes)}
-    truth = np.array([number_of[name] for name in data.classes])
-    chosen, _ = top_k(features.images, weights, 5)
-    right = chosen[:, 0] == truth
-    per_class = [right[truth == number].mean() for number in np.unique(truth)]
-    found = {"zero-shot accuracy": percent(right.mean()), "zero-shot accuracy, mean per class": percent(np.mean(per_class))}
+    classes = data.all_classes
+    weights = class_features(features, list(classes.values()), templates)
+    number_of = {key: number for number, key in enumerate(classes)}
+    truth = np.array([number_of[key] for key in data.classes])
+    places = retrieval_ranks(features.images, weights, truth)
+    per_class = [recall(places[truth == number], 1) for number in np.unique(truth)]
+    found = {
+        "zero-shot accuracy": percent(recall(places, 1)),
+        "zero-shot accuracy, mean per class": percent(np.mean(per_class)),
+    }
     if len(classes) > 5:
-        found["zero-shot top-5 accuracy"] = percent((chosen == truth[:, None]).any(axis=1).mean())
+        found["zero-shot top-5 accuracy"] = percent(recall(places, 5))
     return found | {"classes": len(classes)}
 
 
@@ -55,8 +58,9 @@ def read_templates(name: str) -> tuple[str, ...]:
     path = Path(name)
     if not path.is_file():
         raise ValueError(f"templates {name!r} are unknown: wanted {', '.join(TEMPLATES)}, or a file with one a line")
-    lines = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
-    wrong = [line for line in lines if "{}" not in line]
+    lines = {number: line.strip() for number, line in enumerate(split_lines(read_text(path)), start=1) if line.strip()}
+    wrong = next((number for number, line in lines.items() if "{}" not in line), None)
     if wrong or not lines:
-        raise ValueError(f"{path} has {f'the line {wrong[0]!r}' if wrong else 'no line'}; wanted {{}} where the class belongs")
-    return lines
+        what = f"line {wrong} of {path} is {lines[wrong]!r}" if wrong else f"{path} has no line"
+        raise ValueError(f"{what}: wanted {{}} where the class belongs")
+    return tuple(lines.values())

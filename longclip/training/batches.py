@@ -17,7 +17,7 @@ class Batch:
 
     images: uint8 [n, 3, height, width]. long, short, negative: one caption a row; short and negative are empty where the
     recipe needs none, and a text of `negative` is empty where a scene has none. names: what each row came from, for
-    messages. skipped: a sentence for each picture that could not be read.
+    messages. tried: the numbers of the pairs whose pictures were opened; skipped: a sentence on each that cannot be read.
     """
 
     images: Tensor
@@ -25,7 +25,8 @@ class Batch:
     short: list[str] = field(default_factory=list)
     negative: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
+    tried: list[int] = field(default_factory=list)
+    skipped: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.long)

@@ -147,7 +147,7 @@ def _loader(run: Run, data: PairData | None, workers: int) -> DataLoader:
 
 def _counted(batches: Iterator[Batch], skips: Skips) -> Iterator[Batch]:
     for batch in batches:
-        skips.add(len(batch), batch.skipped)
+        skips.add(batch.tried, batch.skipped)
         yield batch
 
 

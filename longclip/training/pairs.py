@@ -43,9 +43,12 @@ class PairBatches(Dataset):
         recipe = self.recipe
         first = step * recipe.batch
         taken = {self._order[first + row] for row in range(recipe.batch)}
-        images, long, short, names, skipped = [], [], [], [], []
+        images, long, short, names = [], [], [], []
+        tried: list[int] = []
+        skipped: dict[int, str] = {}
         for row in self.rows:
             number, image = self._read(self._order[first + row], self._random("crop", step, row), taken, skipped)
+            tried.append(number)
             pair = self.data.pairs[number]
             texts = self.policy.draw(pair, self._random("captions", step, row))
             images.append(image)
@@ -53,7 +56,7 @@ class PairBatches(Dataset):
             short.append(texts[1])
             names.append(name_of(pair))
         pixels = torch.from_numpy(np.stack(images))
-        return Batch(pixels, long, short if recipe.uses_short else [], names=names, skipped=skipped)
+        return Batch(pixels, long, short if recipe.uses_short else [], names=names, tried=tried, skipped=skipped)
 
     def told(self, step: int) -> list[tuple[Pair, str, str]]:
         """The pairs of a whole batch with the long and the short caption that each has in it, no picture opened."""
@@ -63,17 +66,17 @@ class PairBatches(Dataset):
     def _random(self, what: str, step: int, row: int) -> Random:
         return Random(f"{what}/{self.recipe.seed}/{step}/{row}")
 
-    def _read(self, number: int, rng: Random, taken: set[int], skipped: list[str]) -> tuple[int, np.ndarray]:
+    def _read(self, number: int, rng: Random, taken: set[int], skipped: dict[int, str]) -> tuple[int, np.ndarray]:
         crop = self.recipe.crop
         for _ in range(_ATTEMPTS):
             try:
                 return number, see(self.data.pairs[number], self.look, rng if crop < 1 else None, crop)
             except ImageError as error:
-                skipped.append(str(error))
+                last = skipped[number] = str(error)
                 # A pair that the batch has already would be its own wrong answer.
                 others = (rng.randrange(len(self.data.pairs)) for _ in range(_ATTEMPTS))
                 number = next((other for other in others if other not in taken), rng.randrange(len(self.data.pairs)))
-        raise DataError(f"{_ATTEMPTS} pictures one after the other cannot be read; the last: {skipped[-1]}")
+        raise DataError(f"{_ATTEMPTS} pictures one after the other cannot be read; the last: {last}")
 
 
 class Order:
