@@ -36,7 +36,7 @@ def test_processes_share_a_batch():
     assert torch.equal(torch.cat([part.images for part in parts]), whole.images)
     for name in ("long", "short", "negative", "names"):
         assert sum((getattr(part, name) for part in parts), []) == getattr(whole, name)
-    with pytest.raises(ValueError, match="a batch of 40 cannot be shared by 3 processes"):
+    with pytest.raises(ValueError, match="batch is 40, which 3 processes cannot share"):
         SceneBatches(recipe, 32, Share(0, 3))
 
 

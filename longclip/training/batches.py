@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ..recipes import OptionError
 from .stopping import follow_parent
 
 
@@ -46,9 +47,9 @@ class Share:
     processes: int = 1
 
     def rows(self, batch: int) -> range:
-        """Raises ValueError where the batch cannot be divided."""
+        """Raises OptionError where the batch cannot be divided."""
         if batch % self.processes:
-            raise ValueError(f"a batch of {batch} cannot be shared by {self.processes} processes: wanted a multiple")
+            raise OptionError("batch", f"is {batch}, which {self.processes} processes cannot share: wanted a multiple")
         each = batch // self.processes
         return range(self.rank * each, (self.rank + 1) * each)
 

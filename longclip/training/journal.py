@@ -18,14 +18,17 @@ LOG, BOARD, LOCK = "log.jsonl", "tensorboard", ".lock"
 def claim(folder: Path) -> Iterator[None]:
     """The folder for this process alone, until the end of the block or of the process.
 
-    Raises ValueError where another process trains into it, OSError where it cannot be written.
+    Raises ValueError where another process trains into it, and where it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise ValueError(f"another run is writing to {folder}: wait for its end, or choose another folder (--out)") from None
+    except OSError as error:
+        what = "is a file" if folder.is_file() else f"cannot be written ({error.strerror or error})"
+        raise ValueError(f"{folder} {what}: wanted a folder for the run (--out)") from None
     try:
         yield
     finally:

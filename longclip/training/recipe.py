@@ -178,12 +178,13 @@ def check_components(recipe: Recipe, batch: int = 0, processes: int = 1, reason:
     batch = batch or recipe.batch
     rows = batch // (processes if recipe.components_of == "process" else 1)
     if rows <= recipe.components + 1:
-        share = f" on each of {processes} processes" if rows < batch else ""
+        share = f", {rows:,} on each of {processes} processes" if rows < batch else ""
         fewer = f"at most {rows - 2} components (such as --components {min(16, rows - 2)}), " if rows > 2 else ""
         raise OptionError(
             "batch",
-            f"is {rows:,}{share}{reason}, which has at most {rows - 1} principal components, and primary-component keeps "
-            f"{recipe.components}: wanted at least {recipe.components + 2} pairs, {fewer}or --objective contrastive",
+            f"is {recipe.batch:,}{reason}{share}; {rows:,} pairs have at most {rows - 1} principal components, and "
+            f"primary-component keeps {recipe.components}: wanted at least {recipe.components + 2} pairs, {fewer}or "
+            "--objective contrastive",
         )
 
 

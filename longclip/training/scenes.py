@@ -13,8 +13,11 @@ from ..picturebook.captions import Plan, Sentence, realise
 from ..picturebook.kinds import KINDS
 from ..picturebook.pages import Page, counterfactual, draw_family, draw_page
 from ..picturebook.scene import unseen_colour
+from ..recipes import OptionError
 from .batches import Batch, Share
 from .recipe import Recipe
+
+_SUBJECTS = [kind.name for kind in KINDS.values() if not kind.floats]
 
 
 class SceneBatches(Dataset):
@@ -22,6 +25,8 @@ class SceneBatches(Dataset):
 
     def __init__(self, recipe: Recipe, size: int, share: Share = Share()) -> None:  # noqa: B008 - frozen
         self.recipe, self.size, self.rows = recipe, size, share.rows(recipe.batch)
+        if recipe.subjects > len(_SUBJECTS):
+            raise OptionError("subjects", f"is {recipe.subjects}, and there are {len(_SUBJECTS)} kinds of subjects")
 
     def __len__(self) -> int:
         return self.recipe.steps * self.recipe.accumulate
@@ -86,7 +91,7 @@ class SceneBatches(Dataset):
         """The pages with subjects of a few kinds, where the recipe says so: their settings and looks must be told apart too."""
         if not self.recipe.subjects:
             return pages
-        kinds = rng.sample([kind.name for kind in KINDS.values() if not kind.floats], self.recipe.subjects)
+        kinds = rng.sample(_SUBJECTS, self.recipe.subjects)
         return [recast(page, kinds, rng) for page in pages]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 #: Share of the highest rate that is left at the end, where nothing else is said.
 LAST = 0.01
@@ -24,8 +23,10 @@ def warmup_steps(warmup: float, steps: int) -> int:
     return max(1, round(warmup * steps)) if warmup else 0
 
 
-@lru_cache
 def shares(warmup: int, steps: int, last: float = LAST) -> tuple[float, float]:
     """The largest share of the learning rate that a run of so many steps reaches, and the sum of the shares of all steps."""
-    taken = [schedule(step, warmup, steps, last) for step in range(steps)]
-    return max(taken, default=0.0), math.fsum(taken)
+    rising = min(warmup, steps)
+    falling = steps - rising
+    # The cosines of a falling schedule sum to 1.
+    total = rising * (rising + 1) / 2 / max(1, warmup) + (last * falling + (1 - last) * (falling + 1) / 2 if falling else 0.0)
+    return (1.0 if falling else rising / warmup if warmup else 0.0), total

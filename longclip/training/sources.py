@@ -65,7 +65,7 @@ def fit_batch(recipe: Recipe, pairs: int) -> Recipe:
     batch = pairs // processes * processes
     if batch < 2:
         raise OptionError("data", f"{recipe.data} has {pairs:,} pairs to train on for {processes} processes: wanted at least 2")
-    check_components(recipe, batch, processes, f", as there are {pairs:,} pairs to train on")
+    check_components(recipe, batch, processes, f", and there are {pairs:,} pairs to train on")
     return replace(recipe, batch=batch)
 
 
