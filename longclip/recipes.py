@@ -24,6 +24,9 @@ class OptionError(ValueError):
         super().__init__(f"{option} {said}")
         self.option, self.said = option, said
 
+    def __reduce__(self) -> tuple:  # it comes out of processes that prepare pictures
+        return OptionError, (self.option, self.said)
+
     def as_flag(self) -> str:
         """The same sentence, for somebody who gave the value on the command line."""
         return f"{flag(self.option)} {self.said}"
@@ -75,7 +78,8 @@ def check_kinds(recipe: Any) -> None:
     """Raises OptionError where a number or text is something else, or not finite; a whole number will do for any number."""
     for entry in fields(recipe):
         value, wanted = getattr(recipe, entry.name), type(entry.default)
-        if wanted in _KINDS and (not isinstance(value, (int, wanted)) or isinstance(value, bool)):
+        taken = (int, float) if wanted is float else wanted
+        if wanted in _KINDS and (not isinstance(value, taken) or isinstance(value, bool)):
             raise OptionError(entry.name, f"is {value!r}, wanted {_KINDS[wanted]}")
         if wanted is float and not math.isfinite(value):
             raise OptionError(entry.name, f"is {value}, wanted a finite number")

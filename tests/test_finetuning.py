@@ -110,3 +110,25 @@ def test_too_small_a_batch_is_one_sentence(tmp_path, tiny_clip, capsys):
         ["train", "--base", str(tiny_clip), "--steps", "2", "--batch", "20", "--out", str(tmp_path), "--validate-on", "0"]
     )
     assert code == 2 and "at most 19 principal components" in capsys.readouterr().err
+
+
+def test_a_fault_in_a_process_that_prepares_pictures_is_one_sentence(tmp_path, tiny_clip, pictures, capsys):
+    entries = [row | {"file_name": "gone.png", "caption": row["long_caption"]} for row in rows(pictures)]
+    entries = [row | {"file_name": f"gone{number}.png"} for number, row in enumerate(entries)]
+    data = table(tmp_path, pictures, entries)
+    flags = ("--pictures", pictures, "--steps", 2, "--held-out", 0, "--components", 8, "--workers", 1)
+    assert run(tiny_clip, data, tmp_path / "out", *flags) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(error) == 1 and "cannot be read" in error[0] and "Traceback" not in error[0]
+
+
+def test_a_process_that_is_killed_is_one_sentence():
+    from longclip.training.batches import workers_named
+
+    with (
+        pytest.raises(OSError, match=r"a process that prepares pictures has ended \(DataLoader worker .*fewer of them"),
+        workers_named(),
+    ):
+        raise RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed. \nDetails")
+    with pytest.raises(RuntimeError, match="something else"), workers_named():
+        raise RuntimeError("something else")

@@ -69,7 +69,7 @@ def test_a_batch_of_more_than_there_are_pairs_is_made_smaller_aloud():
     assert "6 steps of 45 pairs, 6 passes" in text and "a batch of 2,048 is more than there are pairs: it is made 45" in text
     with pytest.raises(
         ValueError,
-        match="batch is 20, as there are 20 pairs to train on, which has at most 19 .*at least 34 pairs, .*--components 16",
+        match="batch is 2,048, and there are 20 pairs to train on; .* at most 19 .*at least 34 pairs, .*--components 16",
     ):
         fit_batch(read_recipe("long-clip", **DATA), 20)
     assert fit_batch(read_recipe("long-clip", **DATA, objective="contrastive"), 20).batch == 20

@@ -97,7 +97,7 @@ def test_accumulated_batches_are_averaged(tmp_path, tiny_clip):
 
 
 def test_a_batch_too_small_for_its_components_is_refused(tiny_clip):
-    with pytest.raises(ValueError, match="batch is 24, which has at most 23 principal components"):
+    with pytest.raises(ValueError, match="batch is 24; 24 pairs have at most 23 principal components"):
         fine_tuning(tiny_clip, batch=24, family_share=0.0)
 
 

@@ -64,7 +64,7 @@ def fit(
     warmup = warmup_steps(plan.warmup, plan.steps)
     bar = tqdm(total=plan.steps, initial=step, desc=plan.name, mininterval=5)
     with asked_to_stop() as asked, bar, (plan.folder / LOG).open("a", encoding="utf-8") as log:
-        loader = load_batches(batches, range(step, plan.steps), workers if step < plan.steps else 0)
+        loader = load_batches(batches, range(step, plan.steps), workers)
         tick = time.perf_counter()
         for batch in loader:
             module.train()

@@ -21,7 +21,7 @@ from ..generation.pipelines import load_pipeline
 from ..generation.text_models import clip_tokenizer, text_model
 from ..generation.word_maps import record_attention
 from ..recipes import differences
-from ..training.batches import load_batches
+from ..training.batches import load_batches, workers_named
 from ..training.journal import claim
 from .autoencoder import FACTOR, autoencoder_losses, build_autoencoder, scale_latents
 from .denoiser import build_scheduler, build_unet, denoiser_losses, read_evenly
@@ -75,7 +75,7 @@ def train(
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
         raise ValueError(f"stage {', '.join(unknown)} is unknown; there are {', '.join(STAGES)}")
-    with claim(work):
+    with claim(work), workers_named():
         return _train(recipe, _Workshop(work, workers, device or _fastest()), out, stages)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -54,13 +56,55 @@ class Share:
         return range(self.rank * each, (self.rank + 1) * each)
 
 
-def load_batches(batches: Dataset, numbers: Sequence[int], workers: int) -> DataLoader:
-    """Batches of these numbers in their order, made by so many processes ahead of the model (0: in this one)."""
-    return DataLoader(
-        batches,
+def load_batches(batches: Dataset, numbers: Sequence[int], workers: int) -> Iterator[Any]:
+    """Batches of these numbers in their order, made by so many processes ahead of the model (0: in this one).
+
+    What goes wrong in making one is raised as it is here, from whichever process.
+    """
+    if not numbers:
+        return
+    loader = DataLoader(
+        _Guarded(batches),
         None,
         sampler=numbers,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=follow_parent,
     )
+    for batch in loader:
+        if isinstance(batch, _Fault):
+            raise batch.error
+        yield batch
+
+
+@contextmanager
+def workers_named() -> Iterator[None]:
+    """Raises OSError, in a sentence, where a process that prepares pictures was killed, which may come to light at any time."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].rstrip(". ")
+        raise OSError(
+            f"a process that prepares pictures has ended ({reason}): fewer of them (--workers) take less memory; the same "
+            "command goes on from the last state"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Fault:
+    error: Exception
+
+
+@dataclass(frozen=True)
+class _Guarded(Dataset):
+    """Batches, or what went wrong with one: torch would make an exception of a worker a text of many lines."""
+
+    batches: Dataset
+
+    def __getitem__(self, number: int) -> Any:
+        try:
+            return self.batches[number]
+        except Exception as error:
+            return _Fault(error)

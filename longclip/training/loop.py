@@ -11,12 +11,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..data.pairs import PairData
 from ..data.pictures import Skips
-from .batches import Batch, Share, load_batches
+from .batches import Batch, Share, load_batches, workers_named
 from .card import check_folder, is_finished, write_model
 from .journal import claim, journal
 from .preview import Preview, preview
@@ -58,7 +57,7 @@ def train(
     run = start(recipe, folder)
     run.origin["data"] = identify_data(data)
     ahead = preview(given, recipe, data, held_out, run.processes)
-    with claim(folder) if run.main else nullcontext():
+    with claim(folder) if run.main else nullcontext(), workers_named():
         resumed = run.resume()
         if not resumed and run.main:
             check_folder(folder)
@@ -107,7 +106,7 @@ def _train(
     bar = tqdm(total=recipe.steps, initial=run.step, desc=recipe.name, mininterval=5, disable=not run.main)
     written = journal(run.folder, run.step) if run.main else nullcontext(lambda row: None)
     with written as write, asked_to_stop() as asked, bar:
-        batches = iter(_loader(run, data, workers))
+        batches = _loader(run, data, workers)
         run.train_mode()
         tick = time.perf_counter()
         while run.step < recipe.steps:
@@ -139,10 +138,10 @@ def _train(
         write_model(run, command, figures, name_data(data), ahead, validation.count if validation else 0)
 
 
-def _loader(run: Run, data: PairData | None, workers: int) -> DataLoader:
+def _loader(run: Run, data: PairData | None, workers: int) -> Iterator[Batch]:
     """Batches from where the run stands."""
     numbers = range(run.step * run.recipe.accumulate, run.recipe.steps * run.recipe.accumulate)
-    return load_batches(make_batches(run, data), numbers, workers if numbers else 0)
+    return load_batches(make_batches(run, data), numbers, workers)
 
 
 def _counted(batches: Iterator[Batch], skips: Skips) -> Iterator[Batch]:

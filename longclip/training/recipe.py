@@ -140,8 +140,9 @@ class Recipe:
             raise OptionError("batch", f"is {self.batch}, wanted at least 2: a pair is learned by what tells it from others")
         if self.hard_negatives and self.data != PICTURE_BOOK:
             raise OptionError("hard_negatives", "needs captions with one fact changed, which only the picture book writes")
-        if self.pictures and self.data == PICTURE_BOOK:
-            raise OptionError("pictures", "is a folder of a data set's pictures, and no data set is named (data, --data)")
+        for name in ("pictures", "split"):
+            if getattr(self, name) and self.data == PICTURE_BOOK:
+                raise OptionError(name, "is of a data set, and none is named (data, --data): scenes come from the picture book")
         if self.token_states and self.base is None:
             raise OptionError("token_states", "keeps the states of a base model, and this recipe starts from random weights")
         if self.objective == "primary-component" and self.short == "none":

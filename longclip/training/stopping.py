@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from threading import current_thread, main_thread
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-# Seconds from SIGTERM to the end of a worker.
-LINGER = 30
+# Seconds from SIGTERM to the end of a worker, for the step under way: the main process takes a worker's death for a fault.
+LINGER = 600
 
 
 class Interrupted(Exception):
