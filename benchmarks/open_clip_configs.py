@@ -181,8 +181,7 @@ def is_right(row: tuple[str, str, str, str]) -> bool:
     """Equal to open_clip, or refused in a sentence; where a bare file is refused, its configuration is named or its kind is."""
     name, full, bare, configured = row
     named = all(
-        cell in ("–", "taken for it") or cell.startswith("equal") or name in cell or " holds a " in cell
-        for cell in (full, bare)
+        not cell.startswith("refused") or name in cell or " holds a " in cell or "tokenizer" in cell for cell in (full, bare)
     )
     return named and "WRONG" not in "".join(row) and configured.startswith(("equal", "refused"))
 

@@ -265,7 +265,7 @@ def load(
     encoder = Encoder(
         replace(spec, context_length=length, family=family, note=spec.note or "; ".join(checkpoint.notes)),
         model,
-        Tokenizer.of_model(path, model.vocab_size, length),
+        Tokenizer.of_model(spec.tokenizer_home(path), model.vocab_size, length),
         preprocessing,
         fixed=True,
         cache=cache,

@@ -26,6 +26,7 @@ FOREIGN_TEXT = {
     "no_causal_mask": "text attention that is not causal",
     "proj_bias": "a text projection with a bias",
     "output_tokens": "token outputs beside the features",
+    "tokenizer_kwargs": "a tokenizer with settings of its own",
 }
 
 
@@ -217,6 +218,8 @@ def build_model(config: Config) -> LongCLIP:
                 f"got a vision_cfg with timm_model_name={vision['timm_model_name']!r}, wanted one of timm's own names"
             )
         vision["timm_model_pretrained"] = False  # its weights come with the others
+    if vision.get("output_tokens"):
+        raise ValueError("got a vision_cfg with output_tokens=True (token outputs beside the features), wanted features alone")
     config.pop("nonscalar_logit_scale", None)  # a scale of shape [1] is read as a number
     for key, meaning in FOREIGN_TEXT.items():
         if text.get(key):

@@ -56,6 +56,14 @@ class ModelSpec:
         """The folder or file of an embedded or local model; None for one on the hub."""
         return assets() / "models" / self.name if self.embedded else self.path
 
+    def tokenizer_home(self, path: Path) -> Path:
+        """Where the tokenizer of the model at `path` lies: beside its configuration, if the name says where that is."""
+        if self.config and os.path.exists(self.config):
+            home = Path(self.config) if os.path.isdir(self.config) else Path(self.config).parent
+            if any((home / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+                return home
+        return path
+
 
 def available() -> tuple[ModelSpec, ...]:
     """The models with a name, the embedded ones first."""

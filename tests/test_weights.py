@@ -228,6 +228,8 @@ def test_names_with_a_configuration(tmp_path, model, state):
     assert resolve(f"{sharp}#{config}").path == sharp and resolve(f"{sharp}#{config}").config == str(config)
     assert resolve("hf-hub:owner/name@v1#ViT-B-32").config == "ViT-B-32"
     check(checkpoints.read(sharp, resolve(f"{sharp}#{config}").config), model)
+    with pytest.raises(CheckpointError, match="mine.pt does not fit open_clip's ViT-B-32: read as open_clip"):
+        checkpoints.read(file, "ViT-B-32")
     with pytest.raises(CheckpointError, match="no configuration 'ViT-B32'.*alike are .*ViT-B-32"):
         checkpoints.read(file, "ViT-B32")
     with pytest.raises(ValueError, match="no model"):
@@ -237,7 +239,10 @@ def test_names_with_a_configuration(tmp_path, model, state):
 def test_load_and_every_command_take_a_configuration(tmp_path, capsys, caplog, tiny_model_folder):
     base = checkpoints.read(tiny_model_folder(77))
     assert main(["export", str(tiny_model_folder(77)), "--format", "open_clip", "--out", str(tmp_path / "w.pt")]) == 0
-    config = str((tmp_path / "w.pt.json").rename(tmp_path / "configuration.json"))
+    for name in ("tokenizer.json", "tokenizer_config.json"):  # of these words, which lie beside the configuration
+        (tmp_path / "c").mkdir(exist_ok=True)
+        (tmp_path / name).rename(tmp_path / "c" / name)
+    config = str((tmp_path / "w.pt.json").rename(tmp_path / "c" / "configuration.json"))
     file, texts = str(tmp_path / "w.pt"), ["A red fox sits beside a small pond."]
     with pytest.raises(ValueError, match="without their configuration"):
         longclip.load(file)
@@ -245,7 +250,7 @@ def test_load_and_every_command_take_a_configuration(tmp_path, capsys, caplog, t
     with caplog.at_level(logging.INFO, "longclip"):
         encoder = longclip.load(file, config=config)
     assert "it is read by configuration.json" in caplog.text and "configuration.json" in encoder.spec.note
-    for given in (encoder, longclip.load(f"{file}#{config}"), longclip.load(file, config=base.config)):
+    for given in (encoder, longclip.load(f"{file}#{config}")):
         assert (given.encode_text(texts) == wanted).all()
     with pytest.raises(ValueError, match="names a configuration already"):
         longclip.load(f"{file}#{config}", config=config)

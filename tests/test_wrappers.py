@@ -202,10 +202,32 @@ def test_files_of_other_kinds_are_named(tmp_path):
             checkpoints.read(tmp_path / name)
 
 
+def test_a_flipped_bit_in_what_torch_saved_is_found(tmp_path, state):
+    torch.save(state, tmp_path / "w.pt")
+    content = bytearray((tmp_path / "w.pt").read_bytes())
+    content[len(content) // 2] ^= 4
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match="w.pt is broken: its part 'w/data/.*has changed since it was written"):
+        checkpoints.read(tmp_path / "w.pt", CONFIG)
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(state, tmp_path / "w.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    checkpoints.read(tmp_path / "w.pt", CONFIG)
+
+
 def test_an_object_that_code_would_make_is_named(tmp_path, state):
     torch.save({"model": state, "args": argparse.Namespace(lr=1)}, tmp_path / "w.pt")
     with pytest.raises(CheckpointError, match="code in it.*argparse.Namespace"):
         checkpoints.read(tmp_path / "w.pt", CONFIG)
+
+
+def test_a_folder_of_another_library_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+    (tmp_path / "flax_model.msgpack").write_bytes(b"\x82")
+    with pytest.raises(CheckpointError, match="has flax_model.msgpack, Flax's weights in msgpack"):
+        checkpoints.read(tmp_path)
 
 
 def test_a_pipeline_is_named(tmp_path):

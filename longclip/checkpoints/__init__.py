@@ -21,12 +21,14 @@ from open_clip.constants import HF_CONFIG_NAME
 from longclip.checkpoints import folder, hugging_face, longclip, open_clip, weights
 from longclip.checkpoints.checkpoint import PRECISIONS, Checkpoint, CheckpointError, check_finite, checkpoint_of
 from longclip.checkpoints.configurations import Named
+from longclip.checkpoints.foreign import name_format
 
 __all__ = ["FORMATS", "PRECISIONS", "Checkpoint", "CheckpointError", "checkpoint_of", "read", "write"]
 
 ADAPTERS = {adapter.FORMAT: adapter for adapter in (open_clip, longclip, hugging_face, folder)}
 FORMATS = tuple(ADAPTERS)
 WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+OTHERS = (".msgpack", ".h5", ".onnx", ".gguf")
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,10 @@ def _find_only(path: Path, configured: bool) -> Path:
     if found:
         names = ", ".join(file.name for file in found[:5])
         raise CheckpointError(f"folder {path.name} has {len(found)} files of weights: name one of {names}")
+    for file in sorted(file for file in path.iterdir() if file.suffix in OTHERS):
+        raise CheckpointError(
+            f"folder {path.name} has {file.name}, {name_format(file)}: wanted safetensors or a file of torch.save"
+        )
     if configured:
         wanted = f"neither {folder.HF_SAFE_WEIGHTS_NAME} nor {hugging_face.WEIGHTS} nor {hugging_face.PICKLE}, nor any other"
         raise CheckpointError(f"folder {path.name} has a configuration, but no weights: {wanted}")

@@ -7,6 +7,8 @@ import os
 import pickle
 import re
 import secrets
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +65,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path) -> Any:
+    _check_sums(path)
     try:
         with path.open("rb") as file:  # by its name torch.load would take it for safetensors, whatever it holds
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -74,6 +77,25 @@ def _read_pickle(path: Path) -> Any:
         ) from error
     except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path.name} is no checkpoint, or is cut short") from error
+
+
+def _check_sums(path: Path) -> None:
+    """Raise CheckpointError where a record of torch.save's archive is not what was written; torch.load does not look."""
+    if not zipfile.is_zipfile(path):
+        return
+    broken, whole = [], 0
+    with zipfile.ZipFile(path) as archive:
+        for record in archive.infolist():
+            try:
+                with archive.open(record) as content:
+                    while content.read(1 << 22):
+                        pass
+                whole += bool(record.file_size)
+            except (zipfile.BadZipFile, zlib.error):
+                broken.append(record.filename)
+    # torch.save can be told to leave sums out: then none of them is right.
+    if broken and whole:
+        raise CheckpointError(f"{path.name} is broken: its part {broken[0]!r} has changed since it was written")
 
 
 def _read_shards(index: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:

@@ -61,7 +61,10 @@ def from_state(state: dict[str, Tensor], path: Path, named: Named | None = None,
     if not beside:
         config, changes = adapt(found.config, {name: tuple(value.shape) for name, value in state.items()})
         but = f", with {' and '.join(changes)}" if changes else ""
-        return _fit(state, replace(found, config=config), format, (f"it is read by {found.origin}{but}",))
+        try:
+            return _fit(state, replace(found, config=config), format, (f"it is read by {found.origin}{but}",))
+        except CheckpointError as error:
+            raise CheckpointError(f"{path.name} does not fit {found.origin}: {error}") from error
     try:
         return _fit(state, found, format, (f"it is read by {found.origin} beside it",))
     except CheckpointError as error:

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = checkpoints.read(path, spec.config)
     text = checkpoint.config["text_cfg"]
     words = text.get("vocab_size", CLIP_VOCABULARY)
-    tokenizer = Tokenizer.of_model(path, words, text.get("context_length", 77))
+    tokenizer = Tokenizer.of_model(spec.tokenizer_home(path), words, text.get("context_length", 77))
     # Every reader has CLIP's own vocabulary; transformers wants it in the folder all the same.
     tokens_in = None
     if words != CLIP_VOCABULARY or args.format == "hugging_face":
