@@ -16,6 +16,7 @@ import gradio as gr
 from demos import attribution, evaluation, finetuning, generation, maps, retrieval
 from demos.context import Context, Unavailable
 from demos.selection import PICTURE_BOOK, Selection
+from longclip.devices import choose_device
 from longclip.projection import warm_up
 from longclip.registry import assets
 
@@ -115,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on, 0.0.0.0 for all (default 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default 7860)")
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--device", metavar="NAME", help="cuda, cuda:N, mps or cpu (default: the fastest there is)")
     parser.add_argument(
         "--public",
         action=argparse.BooleanOptionalAction,
@@ -124,7 +125,11 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--fine-tune", action="store_true", help="let strangers fine-tune models too, where --public is given")
     chosen = parser.parse_args(arguments)
-    context = Context(chosen.device, chosen.public, chosen.fine_tune or not chosen.public)
+    try:
+        device = str(choose_device(chosen.device))
+    except ValueError as error:
+        parser.error(str(error))
+    context = Context(device, chosen.public, chosen.fine_tune or not chosen.public)
     gr.set_static_paths([assets() / "gallery"])
     page = build(context)
     page.launch(

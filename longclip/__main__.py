@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 
@@ -27,16 +32,44 @@ COMMANDS = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit code, 2 for an error that is the user's to mend (one sentence on stderr)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    args = _parser(arguments[:1]).parse_args(arguments)
     try:
-        return _module(args.command).run(args)
-    except (ValueError, HubError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads, such as `head`, has seen enough. What Python still wants to write when it ends goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _run(arguments: list[str]) -> int:
+    args = _parser(arguments[:1]).parse_args(arguments)
+    try:
+        with _logging_to_stderr():
+            return _module(args.command).run(args)
+    except (ValueError, HubError, OSError, FloatingPointError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+@contextmanager
+def _logging_to_stderr() -> Iterator[None]:
+    """Tells what the library logs, such as the device that a model computes on, where it does not mix with results."""
+    logger, handler = logging.getLogger("longclip"), logging.StreamHandler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _parser(chosen: list[str]) -> argparse.ArgumentParser:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from threading import Lock
+from threading import RLock
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +22,10 @@ from torch import Tensor
 from longclip import checkpoints, hub
 from longclip.cache import EmbeddingCache, content_key
 from longclip.checkpoints.configurations import Named
+from longclip.contents import picture_key
+from longclip.devices import choose_device
 from longclip.identity import identify, stamp
-from longclip.images import ImageError, Picture, Preprocessing, open_image, read_bytes
+from longclip.images import ImageError, Picture, Preprocessing, open_image
 from longclip.model import LongCLIP
 from longclip.registry import ModelSpec
 from longclip.tokens import Tokenizer, Tokens, pad
@@ -30,6 +35,8 @@ Progress = Callable[[int, int], None]
 
 Refuse = Callable[[int, ImageError], None]
 """Called with the number of a picture that cannot be read, and why."""
+
+log = logging.getLogger(__name__)
 
 _DECODERS = min(4, os.cpu_count() or 1)
 
@@ -55,7 +62,7 @@ class Encoder:
         self.preprocessing = preprocessing
         self.fixed = fixed
         self.cache = EmbeddingCache() if cache is None else cache
-        self._lock = Lock()
+        self._lock = RLock()
         self._known_identity: tuple[object, str] = (None, "")
 
     @property
@@ -99,46 +106,119 @@ class Encoder:
         """Ids, character spans, and the text that no longer fits."""
         return self.tokenizer(text)
 
-    def encode_text(self, texts: Sequence[str], batch_size: int = 128, progress: Progress | None = None) -> np.ndarray:
-        """Texts to float32 [n, dim], rows of unit length, in the order given."""
-        if isinstance(texts, str):
-            raise ValueError("encode_text wants a list of texts, not one text")
+    def encode_text(
+        self, texts: str | Iterable[str], batch_size: int | None = None, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Texts to float32 [n, dim], rows of unit length, in the order given; one text, not in a list, to [dim].
+
+        Raises ValueError for what is no text, and for a model whose features are not finite.
+        """
+        texts, one = _listed(texts, str, "a text or a list of texts")
+        batch_size = _checked_size(batch_size) or (32 if self.device.type == "cpu" else 256)
         identity = self.identity
-        keys = [content_key("text", identity, text.encode("utf-8", "surrogatepass")) for text in texts]
-        return self._gather(
-            keys, lambda numbers: self._text_batches([texts[i] for i in numbers], batch_size), progress, bool(identity)
-        )
+        rows, keys = _Rows(len(texts), self.dim, self.cache if identity else None, progress), {}
+        for number, text in enumerate(texts):
+            keys.setdefault(content_key("text", identity, text.encode("utf-8", "surrogatepass")), []).append(number)
+        missing = []
+        for key, numbers in keys.items():
+            row = rows.known(key)
+            if row is None:
+                missing.append((key, numbers))
+            else:
+                rows.fill(key, numbers, row)
+        if texts and not missing:
+            rows.tell()
+        # Texts of similar length at a time: a batch costs as much as its longest text.
+        ids = self.tokenizer.ids([texts[numbers[0]] for _, numbers in missing])
+        order = sorted(range(len(missing)), key=lambda number: len(ids[number]))
+        for first in range(0, len(order), batch_size):
+            batch = order[first : first + batch_size]
+            with torch.inference_mode():
+                features = self._checked(self.text_features(pad([ids[number] for number in batch])))
+            for number, row in zip(batch, features, strict=True):
+                rows.put(*missing[number], row)
+            rows.tell()
+        return rows.values[0] if one else rows.values
 
     def encode_image(
         self,
-        pictures: Sequence[Picture],
-        batch_size: int = 32,
+        pictures: Picture | Iterable[Picture],
+        batch_size: int | None = None,
         progress: Progress | None = None,
         refuse: Refuse | None = None,
     ) -> np.ndarray:
-        """Pictures (paths, bytes of files, PIL images) to float32 [n, dim], rows of unit length, in the order given.
+        """Pictures (paths, bytes of files, PIL images) to float32 [n, dim], rows of unit length, in the order given; one
+        picture, not in a list, to [dim].
 
         Raises ImageError for a picture that is refused (see `longclip.images.open_image`); with `refuse`, that hears of it
-        instead, and the picture's row is of NaN.
+        instead, and the picture's row is of NaN. Raises ValueError for a model whose features are not finite.
         """
-        if isinstance(pictures, (str, bytes, os.PathLike, Image.Image)):
-            raise ValueError("encode_image wants a list of pictures, not one picture")
+        kinds = (str, bytes, os.PathLike, Image.Image)
+        pictures, one = _listed(pictures, kinds, "a picture or a list of them, each a path, the bytes of a file or a PIL image")
+        batch_size = _checked_size(batch_size) or self._pictures_a_batch()
         identity = self.identity
-        keys: list[bytes | None] = []
-        for number, picture in enumerate(pictures):
+        rows = _Rows(len(pictures), self.dim, self.cache if identity else None, progress)
+        with ThreadPoolExecutor(_DECODERS) as pool:
+            batches = [range(len(pictures))[first : first + batch_size] for first in range(0, len(pictures), batch_size)]
+            coming: list[Future[_Seen]] = []
             try:
-                keys.append(content_key("image", identity, _content(picture)))
+                # The next batch is read and decoded while the model works on this one.
+                for batch, following in pairwise([[], *batches, []]):
+                    present, coming = coming, [pool.submit(self._see, pictures[n], identity, rows) for n in following]
+                    self._embed_batch(dict(zip(batch, present, strict=True)), rows, refuse)
+            finally:
+                pool.shutdown(cancel_futures=True)
+        return rows.values[0] if one else rows.values
+
+    def _see(self, picture: Picture, identity: str, rows: _Rows) -> _Seen:
+        name, image = picture_key(picture)
+        key = content_key("image", identity, name)
+        row = rows.known(key)
+        return _Seen(key, row, None if row is not None else self.preprocessing(image or open_image(picture)))
+
+    def _embed_batch(self, coming: dict[int, Future[_Seen]], rows: _Rows, refuse: Refuse | None) -> None:
+        new: dict[bytes, Tensor] = {}
+        places: dict[bytes, list[int]] = {}
+        for number, future in coming.items():
+            try:
+                seen = future.result()
             except ImageError as error:
                 if refuse is None:
                     raise
                 refuse(number, error)
-                keys.append(None)
+                rows.done += 1
+                continue
+            row = seen.row if seen.row is not None else rows.known(seen.key)
+            if row is not None:
+                rows.fill(seen.key, [number], row)
+                continue
+            new[seen.key] = seen.pixels
+            places.setdefault(seen.key, []).append(number)
+        if new:
+            with torch.inference_mode():
+                features = self._checked(self.image_features(torch.stack(list(new.values()))))
+            for key, row in zip(new, features, strict=True):
+                rows.put(key, places[key], row)
+        if coming:
+            rows.tell()
 
-        def embed(numbers: list[int]) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-            report = refuse and (lambda number, error: refuse(numbers[number], error))
-            return self._image_batches([pictures[number] for number in numbers], batch_size, report)
+    def _pictures_a_batch(self) -> int:
+        """As many as use the device well; on a CPU no more than that, so that progress is told every second or so."""
+        if self.device.type != "cpu":
+            return 64
+        height, width = self.preprocessing.size
+        patch = getattr(self.model.visual, "patch_size", (16, 16))
+        return max(1, min(32, 1600 * patch[0] * patch[1] // (height * width)))
 
-        return self._gather(keys, embed, progress, bool(identity))
+    def _checked(self, features: Tensor) -> np.ndarray:
+        """Features as float32 [n, dim]. Raises ValueError where they are not of unit length: then they are of no use."""
+        found = features.float().cpu().numpy()
+        if not np.all(np.abs(np.linalg.norm(found, axis=1) - 1) < 0.01):
+            raise ValueError(
+                f"the model {self.spec.name} gives features that are not finite numbers of unit length, as damaged weights do: "
+                "fetch or train it again"
+            )
+        return found
 
     def text_features(self, ids: Tensor, normalize: bool = True) -> Tensor:
         """Token ids [n, L] to features [n, dim], differentiable; L may be less than the context length."""
@@ -162,82 +242,64 @@ class Encoder:
 
     @contextmanager
     def turn(self) -> Iterator[LongCLIP]:
-        """The model, for what is none of the calls above, while the calls of other threads wait."""
+        """The model, for what is none of the calls above, while the calls of other threads wait; this thread may call them."""
         with self._lock:
             yield self.model
 
-    def _gather(
-        self,
-        keys: list[bytes | None],
-        embed: Callable[[list[int]], Iterator[tuple[Sequence[int], np.ndarray]]],
-        progress: Progress | None,
-        cached: bool,
-    ) -> np.ndarray:
-        """Rows by key: from the cache, or by `embed` of the numbers of those that are new, each only once; NaN without key."""
-        rows = np.full((len(keys), self.dim), np.nan, dtype=np.float32)
-        places: dict[bytes, list[int]] = {}
-        for number, key in enumerate(keys):
-            if key is not None:
-                places.setdefault(key, []).append(number)
-        missing, done = [], 0
-        for key, numbers in places.items():
-            row = self.cache.get(key) if cached else None
-            if row is None:
-                missing.append(key)
-            else:
-                rows[numbers] = row
-                done += len(numbers)
-        for batch, features in embed([places[key][0] for key in missing]):
-            for number, row in zip(batch, features, strict=True):
-                key = missing[number]
-                rows[places[key]] = row
-                done += len(places[key])
-                if cached:
-                    self.cache.put(key, row)
-            if progress:
-                progress(done, len(keys))
-        return rows
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickling and copying: all but the lock, and the cache's contents."""
+        state = self.__dict__ | {"cache": self.cache.max_bytes, "_known_identity": (None, "")}
+        del state["_lock"]
+        return state
 
-    def _text_batches(self, texts: list[str], batch_size: int) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        """(numbers, features) of texts of similar length at a time: a batch costs as much as its longest text."""
-        ids = self.tokenizer.ids(texts)
-        order = sorted(range(len(texts)), key=lambda number: len(ids[number]))
-        for first in range(0, len(order), batch_size):
-            batch = order[first : first + batch_size]
-            with torch.inference_mode():
-                yield batch, self.text_features(pad([ids[number] for number in batch])).float().cpu().numpy()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"cache": EmbeddingCache(state["cache"]), "_lock": RLock()}
 
-    def _image_batches(
-        self, pictures: list[Picture], batch_size: int, refuse: Refuse | None
-    ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        """(numbers, features), the next batch being decoded while the model works on this one; `refuse` as `encode_image`."""
-        batches = [range(len(pictures))[first : first + batch_size] for first in range(0, len(pictures), batch_size)]
-        pool = ThreadPoolExecutor(_DECODERS)
-        coming: list[Future[Tensor]] = []
-        try:
-            for batch, following in pairwise([[], *batches, []]):
-                present, coming = coming, [pool.submit(self._pixels, pictures[number]) for number in following]
-                pixels = {}
-                for number, future in zip(batch, present, strict=True):
-                    try:
-                        pixels[number] = future.result()
-                    except ImageError as error:
-                        if refuse is None:
-                            raise
-                        refuse(number, error)
-                if pixels:
-                    with torch.inference_mode():
-                        yield list(pixels), self.image_features(torch.stack(list(pixels.values()))).float().cpu().numpy()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
-    def _pixels(self, picture: Picture) -> Tensor:
-        return self.preprocessing(open_image(picture))
+@dataclass(frozen=True)
+class _Seen:
+    """A picture's key under an encoder, and its embedding where that is known, else its pixels [3, height, width]."""
+
+    key: bytes
+    row: np.ndarray | None
+    pixels: Tensor | None
+
+
+class _Rows:
+    """Embeddings [n, dim] that fill, from a cache where there is one, with progress told; NaN where nothing was put."""
+
+    def __init__(self, count: int, dim: int, cache: EmbeddingCache | None, progress: Progress | None) -> None:
+        self.values = np.full((count, dim), np.nan, dtype=np.float32)
+        self._cache, self._progress, self.done = cache, progress, 0
+        self._here: dict[bytes, int] = {}
+
+    def known(self, key: bytes) -> np.ndarray | None:
+        """The row of a key, where it is known."""
+        if key in self._here:
+            return self.values[self._here[key]]
+        return None if self._cache is None else self._cache.get(key)
+
+    def fill(self, key: bytes, numbers: list[int], row: np.ndarray) -> None:
+        """Fills the rows of these numbers."""
+        self.values[numbers] = row
+        self._here[key] = numbers[0]
+        self.done += len(numbers)
+
+    def put(self, key: bytes, numbers: list[int], row: np.ndarray) -> None:
+        """Fills the rows of these numbers, and keeps the row for later calls."""
+        self.fill(key, numbers, row)
+        if self._cache is not None:
+            self._cache.put(key, row)
+
+    def tell(self) -> None:
+        """Tells how far it is."""
+        if self._progress:
+            self._progress(self.done, len(self.values))
 
 
 def load(
     name: str | os.PathLike[str],
-    device: str = "cpu",
+    device: str | torch.device | None = None,
     progress: hub.Progress | None = None,
     cache: EmbeddingCache | None = None,
     config: Named | None = None,
@@ -246,19 +308,19 @@ def load(
 
     `config` is the configuration of a file of bare weights, as after the sign # in ``FILE#CONFIG``: one of
     `open_clip.list_models()`, the path of an ``open_clip_config.json`` or ``config.json``, or its content.
-    It computes in 32 bits, whatever precision the file has. `progress` hears of a download; `cache` may be shared with
-    other encoders. Raises ValueError for an unknown name or an unreadable model, FileNotFoundError for an embedded model
-    that has not been built, HubError for one that cannot be fetched.
+    It computes in 32 bits, whatever precision the file has, on `device`, or on the fastest there is (`longclip.devices`).
+    `progress` hears of a download; `cache` may be shared with other encoders. Raises ValueError for an unknown name or device,
+    an unreadable model or a damaged one, FileNotFoundError for an embedded model that has not been built, HubError for one
+    that cannot be fetched.
     """
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r}: this machine has no CUDA device that torch can use; wanted 'cpu'")
+    where = choose_device(device)
     spec, path = hub.locate(name, progress)
     if config is not None:
         if spec.config is not None:
             raise ValueError(f"{spec.location} names a configuration already: leave config={config!r} away")
         spec = replace(spec, config=None if isinstance(config, Mapping) else os.fspath(config))
     checkpoint = checkpoints.read(path, spec.config if config is None else config)
-    model = checkpoint.build().requires_grad_(False).to(device)
+    model = checkpoint.build().requires_grad_(False).to(where)
     preprocessing = Preprocessing.from_config(checkpoint.config["vision_cfg"].get("image_size", 224), checkpoint.preprocess)
     length = model.context_length
     family = spec.family or ("Long-CLIP" if length > 77 else "CLIP")
@@ -270,11 +332,33 @@ def load(
         fixed=True,
         cache=cache,
     )
+    if not math.isfinite(encoder.logit_scale):
+        raise ValueError(f"the model {spec.name} has a logit scale that is not a finite number: its weights are damaged")
     encoder.identity  # noqa: B018 - hashed here, where loading is waited for, and not in the first search
+    log.info("%s computes on %s", spec.name, where)
     return encoder
 
 
-def _content(picture: Picture) -> bytes:
-    if isinstance(picture, Image.Image):
-        return f"{picture.mode} {picture.size}".encode() + picture.tobytes()
-    return read_bytes(picture)
+def _listed(items: Any, kind: type | tuple[type, ...], wanted: str) -> tuple[list[Any], bool]:
+    """Items of a kind as a list, and whether it was one item alone. Raises ValueError for what is neither."""
+    if isinstance(items, kind):
+        return [items], True
+    if isinstance(items, (bytes, Mapping, Set)) or not isinstance(items, Iterable):
+        raise ValueError(f"got {_kind_of(items)}, wanted {wanted}")
+    found = list(items)
+    for number, item in enumerate(found):
+        if not isinstance(item, kind):
+            raise ValueError(f"number {number} of the list is {_kind_of(item)}, wanted {wanted}")
+    return found, False
+
+
+def _kind_of(item: object) -> str:
+    name = type(item).__name__
+    hint = ", of which Image.fromarray makes a picture" if name in ("ndarray", "Tensor") else ""
+    return f"{'an' if name[:1] in 'aeiouAEIOU' else 'a'} {name}{hint}"
+
+
+def _checked_size(batch_size: int | None) -> int | None:
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise ValueError(f"batch_size is {batch_size!r}; wanted a whole number, 1 or more")
+    return batch_size

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -126,7 +128,8 @@ def test_export_knows_the_formats():
 def test_errors_are_one_sentence(capsys, monkeypatch, tmp_path, tiny_model_folder, arguments, message):
     monkeypatch.chdir(tmp_path)
     code, out, err = run(capsys, *(tiny_model_folder(77) if argument == "TINY" else argument for argument in arguments))
-    assert code == 2 and out == "" and err.startswith("error: ") and message in err
+    # Before it, which device the model computes on.
+    assert code == 2 and out == "" and err.splitlines()[-1].startswith("error: ") and message in err
     assert len(err.strip().splitlines()) == 1
 
 
@@ -146,3 +149,46 @@ def test_as_a_module(tiny_model_folder):
         cwd=Path(longclip.__file__).parents[1],
     )
     assert "context_length  77" in done.stdout
+
+
+def run_through(command: str, **options):
+    """A shell's line, with the interpreter and the folder of this checkout."""
+    root = Path(__file__).resolve().parents[1]
+    line = command.replace("LONGCLIP", f"{shlex.quote(sys.executable)} -W ignore -m longclip")
+    return subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=root, capture_output=True, text=True, **options)
+
+
+@pytest.mark.parametrize("command", ["info", "info --json", "encode --help"])
+def test_a_reader_that_leaves_ends_a_command_quietly(command):
+    """As `head` does; here one that never reads, so that it does not depend on who is faster."""
+    done = run_through(f"LONGCLIP {command} | (exec 0<&-; sleep 0)")
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr and "Exception ignored" not in done.stderr
+    assert done.returncode == (0 if "help" in command else 141)  # argparse takes no notice
+
+
+def test_interrupting_ends_a_command_in_a_word(monkeypatch, capsys):
+    from longclip.commands import info
+
+    def interrupt(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(info, "run", interrupt)
+    assert main(["info"]) == 130 and capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_full_disk_is_a_sentence(monkeypatch, capsys):
+    from longclip.commands import info
+
+    def fill(args):
+        raise OSError(errno.ENOSPC, "No space left on device", "vectors.npy")
+
+    monkeypatch.setattr(info, "run", fill)
+    assert main(["info"]) == 2 and capsys.readouterr().err == "error: [Errno 28] No space left on device: 'vectors.npy'\n"
+
+
+def test_commands_say_which_device(capsys):
+    assert main(["encode", "--model", "picturebook-clip", "--text", "fox", "--device", "cpu", "--json"]) == 0
+    said = capsys.readouterr()
+    assert said.err == "picturebook-clip computes on cpu\n" and json.loads(said.out)["dim"]
+    assert main(["encode", "--model", "picturebook-clip", "--text", "fox", "--device", "gpu"]) == 2
+    assert "'gpu' is no device that torch knows; wanted auto or one of" in capsys.readouterr().err

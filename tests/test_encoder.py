@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import copy
 import os
-from concurrent.futures import ThreadPoolExecutor
+import pickle
+import shutil
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -80,12 +85,50 @@ def test_nothing_to_encode(encoder):
     assert encoder.encode_text([]).shape == (0, 48) and encoder.encode_image([]).shape == (0, 48)
 
 
-def test_one_instead_of_a_list_is_refused(encoder, pictures):
-    with pytest.raises(ValueError, match="a list of texts"):
-        encoder.encode_text("a red fox")
-    for one in ("a.png", b"", pictures[0]):
-        with pytest.raises(ValueError, match="a list of pictures"):
-            encoder.encode_image(one)
+def test_one_alone_gives_one_vector(encoder, pictures, tmp_path):
+    assert np.array_equal(encoder.encode_text("a red fox"), encoder.encode_text(["a red fox"])[0])
+    assert encoder.encode_text("").shape == (48,)
+    pictures[0].save(tmp_path / "a.png")
+    wanted = encoder.encode_image(pictures)[0]
+    for one in (pictures[0], tmp_path / "a.png", str(tmp_path / "a.png"), (tmp_path / "a.png").read_bytes()):
+        assert np.allclose(encoder.encode_image(one), wanted, atol=1e-6)
+
+
+def test_anything_that_can_be_gone_through_is_a_list(encoder, pictures):
+    wanted = encoder.encode_text(TEXTS)
+    for texts in ((text for text in TEXTS), tuple(TEXTS), np.array(TEXTS), map(str, TEXTS)):
+        assert np.array_equal(encoder.encode_text(texts), wanted)
+    assert np.array_equal(encoder.encode_image(iter(pictures)), encoder.encode_image(pictures))
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "sentence"),
+    [
+        ("encode_text", None, "got a NoneType, wanted a text or a list of texts"),
+        ("encode_text", 5, "got an int, wanted a text"),
+        ("encode_text", b"fox", "got a bytes, wanted a text"),
+        ("encode_text", {"fox": 1}, "got a dict, wanted a text"),
+        ("encode_text", {"fox"}, "got a set, wanted a text"),
+        ("encode_text", ["fox", None], "number 1 of the list is a NoneType, wanted a text"),
+        ("encode_text", [["fox"]], "number 0 of the list is a list, wanted a text"),
+        ("encode_image", 5, "got an int, wanted a picture"),
+        ("encode_image", [np.zeros((8, 8, 3), np.uint8)], "is a ndarray, of which Image.fromarray makes a picture, wanted"),
+        ("encode_image", [torch.zeros(3, 8, 8)], "is a Tensor, of which Image.fromarray makes a picture, wanted"),
+        ("encode_image", [None], "number 0 of the list is a NoneType, wanted a picture"),
+    ],
+)
+def test_what_is_no_text_or_picture_is_refused(encoder, call, given, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        getattr(encoder, call)(given)
+    for batch_size in (0, -1, 2.5):
+        with pytest.raises(ValueError, match="wanted a whole number, 1 or more"):
+            getattr(encoder, call)([], batch_size=batch_size)
+
+
+def test_halves_of_characters_are_read(encoder):
+    """As the replacement character, which is what a decoder writes for them."""
+    vectors = encoder.encode_text(["a \ud83d b", "a \ufffd b", "\udc80", "\ufffd"])
+    assert np.allclose(vectors[0], vectors[1], atol=1e-6) and np.allclose(vectors[2], vectors[3], atol=1e-6)
 
 
 def test_a_refused_picture_is_named(encoder, pictures, tmp_path):
@@ -101,6 +144,35 @@ def test_progress_counts_to_the_end(encoder, pictures):
     seen.clear()
     encoder.encode_image(pictures, batch_size=3, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(3, 7), (6, 7), (7, 7)]
+
+
+def test_progress_moves_with_every_batch_and_ends(encoder, tmp_path):
+    """Also where pictures are known, and where some cannot be read."""
+    (tmp_path / "notes.jpg").write_text("words")
+    images = [Image.new("RGB", (8, 8), (seed, 0, 0)) for seed in range(40)]
+    for batch_size in (None, 7):
+        encoder.cache.clear()
+        for _ in range(2):
+            seen: list[tuple[int, int]] = []
+            encoder.encode_image(
+                [*images, tmp_path / "notes.jpg"],
+                batch_size,
+                lambda done, total, seen=seen: seen.append((done, total)),
+                lambda number, error: None,
+            )
+            assert len(seen) > 1 and seen[-1] == (41, 41) and seen == sorted(set(seen))
+
+
+def test_pictures_a_batch_follow_the_size_of_the_model(encoder):
+    """About a second's work on one core, so that the first batch of ViT-B/16 is not half a minute."""
+    from longclip.images import Preprocessing
+
+    found = {}
+    for size, patch in ((224, 16), (224, 32), (336, 14), (64, 8)):
+        other = longclip.Encoder(encoder.spec, copy.deepcopy(encoder.model), encoder.tokenizer, Preprocessing((size, size)))
+        other.model.visual.patch_size = (patch, patch)
+        found[size, patch] = other._pictures_a_batch()
+    assert found == {(224, 16): 8, (224, 32): 32, (336, 14): 2, (64, 8): 25}
 
 
 def test_nothing_is_computed_twice(encoder, pictures, monkeypatch):
@@ -124,6 +196,91 @@ def test_weights_that_may_change_are_not_cached(encoder):
     with torch.no_grad():
         training.model.text_projection.neg_()
     assert np.allclose(training.encode_text(["fox"]), -before, atol=1e-6) and len(training.cache) == 0
+
+
+@pytest.mark.parametrize("tower", ["visual.proj", "text_projection"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
+def test_features_that_are_not_finite_are_refused(encoder, pictures, tower, value):
+    with torch.no_grad():
+        encoder.model.get_parameter(tower).fill_(value)
+    for kind, call in (
+        ("visual.proj", lambda: encoder.encode_image(pictures)),
+        ("text_projection", lambda: encoder.encode_text(TEXTS)),
+    ):
+        if kind == tower:
+            with pytest.raises(ValueError, match="the model tiny-248 gives features that are not finite numbers"):
+                call()
+            assert len(encoder.cache) == 0
+        else:
+            assert np.isfinite(call()).all()
+            encoder.cache.clear()
+
+
+def test_a_scale_that_is_not_finite_is_refused(tmp_path, tiny_model_folder):
+    read = checkpoints.read(tiny_model_folder(77))
+    for value in (float("nan"), 1000.0):
+        read.state["logit_scale"].fill_(value)
+        checkpoints.write(read, tmp_path / "model")
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(tiny_model_folder(77) / file, tmp_path / "model")
+        with pytest.raises(ValueError, match="the model model has a logit scale that is not a finite number"):
+            longclip.load(tmp_path / "model")
+
+
+def test_whoever_has_the_turn_may_call(encoder, pictures):
+    wanted = encoder.encode_text(["fox"]), encoder.encode_image(pictures[:1])
+    encoder.cache.clear()
+    found: list[np.ndarray] = []
+
+    def use() -> None:
+        with encoder.turn() as model, encoder.turn():
+            found.extend((encoder.encode_text(["fox"]), encoder.encode_image(pictures[:1])))
+            encoder.text_intermediates(encoder.tokenizer.batch(["fox"]))
+            assert model is encoder.model
+
+    thread = Thread(target=use, daemon=True)  # one that hangs must not hold up the end
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive(), "it waits for itself"
+    assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(found, wanted, strict=True))
+    assert np.allclose(encoder.encode_text(["fox"]), wanted[0], atol=1e-6), "and the turn was given back"
+
+
+def test_pickled_and_copied(encoder, pictures):
+    texts, images = encoder.encode_text(TEXTS), encoder.encode_image(pictures)
+    for other in (pickle.loads(pickle.dumps(encoder)), copy.deepcopy(encoder), copy.copy(encoder)):
+        assert other.identity == encoder.identity and other.spec == encoder.spec
+        assert np.allclose(other.encode_text(TEXTS), texts, atol=1e-6)
+        assert np.allclose(other.encode_image(pictures), images, atol=1e-6)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert np.allclose(pool.submit(encoder.encode_text, TEXTS).result(), texts, atol=1e-5)
+
+
+def test_the_device_is_said_and_the_fastest_is_taken(tiny_model_folder, monkeypatch, caplog):
+    with caplog.at_level("INFO", "longclip"):
+        assert longclip.load(tiny_model_folder(77), device="cpu").device.type == "cpu"
+    assert "tiny-77 computes on cpu" in caplog.messages
+    from longclip.devices import choose_device
+
+    here = {"cuda": torch.cuda, "mps": torch.backends.mps}
+    for cuda, mps, fastest in ((True, True, "cuda:1"), (False, True, "mps"), (False, False, "cpu")):
+        monkeypatch.setattr(here["cuda"], "is_available", lambda cuda=cuda: cuda)
+        monkeypatch.setattr(here["cuda"], "device_count", lambda: 2)
+        monkeypatch.setattr(here["mps"], "is_available", lambda mps=mps: mps)
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        assert str(choose_device()) == str(choose_device("auto")) == fastest
+        assert str(choose_device("cpu")) == "cpu"
+    with pytest.raises(ValueError, match="no CUDA device that torch can use; wanted auto or one of cpu"):
+        choose_device("cuda")
+    with pytest.raises(ValueError, match="no MPS device"):
+        choose_device("mps")
+    for name in ("gpu", "", 3.5):
+        with pytest.raises(ValueError, match="is no device that torch knows; wanted auto or one of cpu"):
+            choose_device(name)
+    monkeypatch.setattr(here["cuda"], "is_available", lambda: True)
+    assert str(choose_device("cuda:0")) == "cuda:0"
+    with pytest.raises(ValueError, match="2 CUDA devices, counted from 0"):
+        choose_device("cuda:2")
 
 
 def test_features_are_differentiable(encoder, pictures):

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .flags import add_config, with_config
+from .flags import add_config, add_device, with_config
 
 HELP = "encode texts or pictures"
 DEFAULT = "picturebook-longclip"
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--text-file", type=Path, metavar="FILE", help="a file with a text on each line, in UTF-8 or UTF-16")
     what.add_argument("--image", nargs="+", metavar="FILE", help="pictures to encode")
     parser.add_argument("--out", type=Path, metavar="FILE.npy", help="where to write the vectors, float32 [n, dim]")
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..evaluation import CHEAP, MEASURES, check_names, measure_features, skipped
-from .flags import add_config, with_config
+from .flags import add_config, add_device, with_config
 
 if TYPE_CHECKING:
     from ..evaluation.data import EvaluationSet
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="measure on at most N pictures of a set, drawn with the seed")
     parser.add_argument("--batch", type=int, metavar="N", help="pictures or texts that go through a model at a time")
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    add_device(parser)
     parser.add_argument(
         "--templates", default="plain", metavar="NAME", help="of zeroshot: plain (default), simple, openai, or a file"
     )

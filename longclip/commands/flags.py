@@ -1,4 +1,4 @@
-"""Flags that several commands have: the fields of a recipe, and the configuration of bare weights."""
+"""Flags that several commands have: the device, the fields of a recipe, and the configuration of bare weights."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ def name_base(base: str | None, option: str, config: str) -> str:
     if base is None:
         raise ValueError(f"--config {config} is for the weights of {option}, and there is none")
     return with_config([base], config)[0]
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """`--device`, as `longclip.load` takes it."""
+    parser.add_argument("--device", metavar="NAME", help="cuda, cuda:N, mps or cpu (default: the fastest there is)")
 
 
 def add_flags(

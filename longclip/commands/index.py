@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .encode import DEFAULT
-from .flags import add_config, with_config
+from .flags import add_config, add_device, with_config
 
 HELP = "make a gallery of pictures and captions that can be searched"
 # Sentences about pictures that were left out.
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split", metavar="NAME", help="part of the data, as they call it: train, val, test, …; all without it"
     )
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; under torchrun each process takes its own")
+    add_device(parser)
     parser.add_argument("--milvus", metavar="ADDRESS", help="also send the embeddings to Milvus: FILE.db, or http://HOST:19530")
     parser.add_argument("--index-type", default="FLAT", metavar="TYPE", help="what Milvus searches by: FLAT (default), HNSW, …")
 
@@ -48,8 +48,7 @@ def run(args: argparse.Namespace) -> int:
         # Before anything is encoded: an address that does not answer is better known now.
         engine = Milvus(args.milvus)
     rank = int(os.environ.get("RANK", 0))
-    device = f"cuda:{os.environ['LOCAL_RANK']}" if args.device == "cuda" and "LOCAL_RANK" in os.environ else args.device
-    encoders = [load(name, device=device) for name in with_config(args.model, args.config)]
+    encoders = [load(name, device=args.device) for name in with_config(args.model, args.config)]
     with tqdm(unit="picture", disable=bool(rank), leave=False) as bar:
 
         def show(done: int, total: int) -> None:

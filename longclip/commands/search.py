@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .flags import add_config, with_config
+from .flags import add_config, add_device, with_config
 
 HELP = "search a gallery that index made"
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--top", type=int, default=10, metavar="K", help="how many to show (default 10)")
     parser.add_argument("--milvus", metavar="ADDRESS", help="ask Milvus, where index --milvus sent the embeddings")
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..diffusion.recipe import DiffusionRecipe, read_recipe
 from ..generation.specs import EMBEDDED
-from .flags import add_config, add_flags, count, given_flags, name_base, naming_flags
+from .flags import add_config, add_device, add_flags, count, given_flags, name_base, naming_flags
 
 HELP = "train a text-to-image pipeline of the picture book, in Stable Diffusion's layout"
 _GROUPS = (
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stage", nargs="+", help="train these alone: autoencoder, latents, detector, unet; writes no pipeline"
     )
     parser.add_argument("--workers", type=count, default=1, metavar="N", help="processes that draw scenes (0: in the loop)")
-    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    add_device(parser)
     add_config(parser)
     add_flags(parser, DiffusionRecipe, _GROUPS)
 

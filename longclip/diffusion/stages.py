@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..checkpoints.files import part_of
+from ..devices import choose_device
 from ..encoder import Encoder, load
 from ..generation.pipelines import load_pipeline
 from ..generation.text_models import clip_tokenizer, text_model
@@ -76,11 +77,7 @@ def train(
     if unknown:
         raise ValueError(f"stage {', '.join(unknown)} is unknown; there are {', '.join(STAGES)}")
     with claim(work), workers_named():
-        return _train(recipe, _Workshop(work, workers, device or _fastest()), out, stages)
-
-
-def _fastest() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+        return _train(recipe, _Workshop(work, workers, str(choose_device(device))), out, stages)
 
 
 def _train(recipe: DiffusionRecipe, shop: _Workshop, out: Path, stages: Sequence[str]) -> Path:

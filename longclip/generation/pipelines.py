@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .. import hub
+from ..devices import choose_device
 from ..encoder import Encoder
 from ..manifest import check_model
 from ..registry import assets
@@ -28,13 +29,14 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 def load_pipeline(
     name: str,
-    device: str = "cpu",
+    device: str | None = None,
     dtype: str = "fp32",
     offload: bool = False,
     slicing: bool = False,
     progress: hub.Progress | None = None,
 ) -> DiffusionPipeline:
-    """A pipeline by a name of `SPECS`, a folder in the layout of diffusers, or ``hf-hub:owner/name[@revision]``.
+    """A pipeline by a name of `SPECS`, a folder in the layout of diffusers, or ``hf-hub:owner/name[@revision]``, on the fastest
+    device if none is named.
 
     offload and slicing are diffusers' own: parts wait in the CPU's memory; the VAE decodes one picture at a time.
     Only safetensors are read. Raises ValueError for what is none of these or holds no such pipeline, FileNotFoundError
@@ -44,9 +46,8 @@ def load_pipeline(
 
     if dtype not in DTYPES:
         raise ValueError(f"got dtype {dtype!r}, wanted one of {', '.join(DTYPES)}")
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r}: this machine has no CUDA device that torch can use; wanted 'cpu'")
-    if offload and torch.device(device).type == "cpu":
+    where = choose_device(device)
+    if offload and where.type == "cpu":
         raise ValueError("offload keeps parts in the CPU's memory until a GPU needs them: wanted a device other than 'cpu'")
     folder = _locate(name, progress)
     if not (folder / "model_index.json").is_file():
@@ -67,9 +68,9 @@ def load_pipeline(
     if slicing:
         pipeline.vae.enable_slicing()
     if offload:
-        pipeline.enable_model_cpu_offload(device=device)
+        pipeline.enable_model_cpu_offload(device=where)
     else:
-        pipeline.to(device)
+        pipeline.to(where)
     return pipeline
 
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from .. import hub
+from ..devices import choose_device
 from ..identity import identify
 from ..registry import ModelSpec, resolve
 from .quiet import hide_loading_bars
@@ -66,8 +67,9 @@ class SigLIP:
         return ids + [self._pad] * (length - len(ids))
 
 
-def load_siglip(name: str | os.PathLike[str], device: str = "cpu", progress: hub.Progress | None = None) -> SigLIP:
-    """A SigLIP 2 by its folder or ``hf-hub:owner/name[@revision]``. Only safetensors are read.
+def load_siglip(name: str | os.PathLike[str], device: str | None = None, progress: hub.Progress | None = None) -> SigLIP:
+    """A SigLIP 2 by its folder or ``hf-hub:owner/name[@revision]``, on the fastest device if none is named.
+    Only safetensors are read.
 
     Raises ValueError for what is no such model, HubError for one that cannot be fetched.
     """
@@ -75,7 +77,7 @@ def load_siglip(name: str | os.PathLike[str], device: str = "cpu", progress: hub
     from transformers import SiglipImageProcessor, SiglipModel
 
     hide_loading_bars()
-    spec = resolve(name)
+    where, spec = choose_device(device), resolve(name)
     folder = spec.folder if spec.source != "hub" else hub.fetch(spec, progress, choose=choose_files).path
     try:
         kind = json.loads((Path(folder) / _CONFIG).read_text("utf-8"))["model_type"]
@@ -92,7 +94,7 @@ def load_siglip(name: str | os.PathLike[str], device: str = "cpu", progress: hub
         raise ValueError(f"{name} is no SigLIP 2 of a fixed resolution with its {_TOKENS}: {reason}") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    return SigLIP(spec, model.eval().requires_grad_(False).to(device), tokenizer, look)
+    return SigLIP(spec, model.eval().requires_grad_(False).to(where), tokenizer, look)
 
 
 def choose_files(spec: ModelSpec, present: set[str]) -> tuple[str, ...]:
