@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -147,6 +148,11 @@ def test_a_point_has_its_neighbours_in_both_full_spaces(maps, drawn, book):
             if view.point < len(book):
                 scores[view.point] = -2
             assert near == np.argsort(-scores, kind="stable")[:NEIGHBOURS].tolist()
+        for column, title, other, near in zip(
+            (left, right), ("CLIP", "Long-CLIP"), ("Long-CLIP", "CLIP"), marks["near"], strict=True
+        ):
+            assert re.findall('data-point="([0-9]+)"', column) == [str(point) for point in near]
+            assert f"<b>Picture book {title}</b>" in column and f"shared with Picture book {other}<" in column
         shared = len(set(marks["near"][0]) & set(marks["near"][1]))
         assert f"{shared} of 12 shared" in left and f"{shared} of 12 shared" in right
         assert left.count("both</span>") == shared and "data-point" in right and "agree on" in about

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 import pytest
 from forms import PAIR, form, found
 
@@ -13,7 +15,7 @@ from demos.context import Context, Unavailable
 from demos.examples import EXAMPLES, example_row
 from demos.retrieval import cards
 from demos.retrieval.query import settle
-from demos.retrieval.ranking import rank_by_sentences
+from demos.retrieval.ranking import rank_by_sentences, rank_gallery
 from demos.retrieval.searches import Searches
 from demos.selection import PICTURE_BOOK, TO_CAPTIONS, Selection
 from longclip.retrieval import retrieval_ranks
@@ -50,6 +52,39 @@ def test_a_search_agrees_with_the_library(book, context, searches):
     points = rank_by_sentences(context, settle(context, *form(book.captions[row])), PAIR[1])
     assert points[-1].rank == rank and points[0].sentences == 1
     assert [point.tokens for point in points] == sorted(point.tokens for point in points)
+
+
+def test_each_side_is_compared_with_the_other(book, context, searches):
+    row = example_row(book, EXAMPLES[0])
+    shown = found(searches, *form(book.captions[row]))
+    here, there = (rank_gallery(context, shown["selection"], name) for name in PAIR)
+    for side, own, other, title in (("left", here, there, "Long-CLIP"), ("right", there, here, "CLIP")):
+        cards_shown = re.findall(r'data-pick="([^"]*)" title="Rank ([0-9,]+), cosine ([-0-9.]+), ([^"]*)"', shown[side])
+        rows = [book.index(id) for id, *_ in cards_shown]
+        best = np.argsort(-own.scores, kind="stable")[: cards.SHOWN].tolist()
+        assert rows == best + [row] * (row not in best)
+        for at, (_, rank, score, said) in zip(rows, cards_shown, strict=True):
+            assert (int(rank.replace(",", "")), score) == (own.ranks[at], f"{own.scores[at]:.3f}")
+            gain = int(other.ranks[at] - own.ranks[at])
+            words = f"{abs(gain):,} places {'better' if gain > 0 else 'worse'} than in" if gain else "the same in"
+            assert said.startswith(f"{words} Picture book {title}") and (
+                not gain or f"(rank {other.ranks[at]:,} there)" in said
+            )
+
+
+def test_the_endpoint_answers_to_the_letter(book, context, searches):
+    row = example_row(book, EXAMPLES[0])
+    encoder = context.encoder(PAIR[1])
+    scores = book.embed(encoder) @ encoder.encode_text([book.captions[row]])[0]
+    order = np.argsort(-scores, kind="stable")
+    best = searches.rank_pictures(book.captions[row], PAIR[1], 5)
+    assert [answer["id"] for answer in best] == [book.ids[i] for i in order[:5]]
+    assert [answer["rank"] for answer in best] == [1, 2, 3, 4, 5]
+    assert [answer["cosine"] for answer in best] == pytest.approx(scores[order[:5]], abs=2e-6)
+    assert [answer["right"] for answer in best] == [i == row for i in order[:5]]
+    assert best[0]["caption"] == book.captions[order[0]]
+    points = rank_by_sentences(context, settle(context, *form(book.captions[row])), PAIR[1])
+    assert points[-1].tokens == encoder.tokenize(book.captions[row]).total > len(book.captions[row].split())
 
 
 def test_captions_are_ranked_by_a_picture(book, searches):
