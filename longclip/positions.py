@@ -40,7 +40,8 @@ def stretch_positions(table: Tensor, keep: int = 20, ratio: int = 4) -> Tensor:
 def interpolate_positions(table: Tensor, length: int) -> Tensor:
     """A table [n, width] resampled to [length, width] by linear interpolation of all rows, first and last kept.
 
-    What open_clip does to a table of another length, and what the paper compares with: every position moves.
+    What the paper compares with: every position moves. open_clip resizes a text table of another length in this way too, but
+    does not align the corners (`align_corners=False`), so its rows are read a little further inwards or outwards.
     """
     if table.ndim != 2 or length < 2:
         raise ValueError(f"got a table of shape {list(table.shape)} and length {length}, wanted [n, width] and 2 or more")

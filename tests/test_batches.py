@@ -15,7 +15,7 @@ from longclip.images import Preprocessing
 from longclip.picturebook.captions import realise
 from longclip.picturebook.pages import draw_page
 from longclip.training.batches import Share
-from longclip.training.pairs import PairBatches
+from longclip.training.pairs import Order, PairBatches
 from longclip.training.scenes import SceneBatches, change_fact, long_plan, web_plan
 
 
@@ -132,3 +132,33 @@ def test_broken_pictures_are_named_and_replaced(tmp_path):
     assert any("3.png" in sentence for sentence in skipped) and any("7.png" in sentence for sentence in skipped)
     with pytest.raises(DataError, match="20 pictures one after the other cannot be read"):
         pair_batches(pair_data(tmp_path, broken=range(12)))[0]
+
+
+@pytest.mark.parametrize(("count", "batch"), [(50, 50), (51, 50), (100, 45), (7, 5), (12, 8), (90, 60)])
+def test_no_batch_holds_a_pair_twice_and_no_epoch_leaves_one_out(count, batch):
+    order = Order(3, count, batch)
+    places = [order[place] for place in range(batch * count)]
+    for first in range(0, len(places), batch):
+        assert len(set(places[first : first + batch])) == batch
+    epochs = [places[first : first + count] for first in range(0, len(places), count)]
+    assert all(sorted(epoch) == list(range(count)) for epoch in epochs) and epochs[0] != epochs[1]
+    # The same whichever places were asked for before, as after a stop.
+    again = Order(3, count, batch)
+    assert [again[place] for place in reversed(range(len(places)))] == places[::-1]
+
+
+def test_details_take_the_short_captions_place(tmp_path):
+    data = pair_data(tmp_path)
+    for changes, wanted in (({"short": "detail"}, {"It is red.", "It is flat.", "It is red. It is flat."}), ({}, None)):
+        told = pair_batches(data, sentences="all", summary_drop=0.0, **changes).told(0)
+        assert {short for _, _, short in told} <= (wanted or {f"Picture {number}." for number in range(12)})
+        assert pair_batches(data, sentences="all", summary_drop=0.0, **changes)[0].short == [short for _, _, short in told]
+
+
+def test_what_stands_in_for_a_broken_picture_is_no_twin_in_its_batch(tmp_path):
+    for seed in range(20):
+        batch = pair_batches(pair_data(tmp_path, broken=(3,)), seed=seed)[0]
+        if batch.skipped:
+            assert len(set(batch.names)) == 8
+            return
+    raise AssertionError("no batch had the broken picture")

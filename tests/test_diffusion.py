@@ -20,6 +20,7 @@ from longclip.diffusion.autoencoder import autoencoder_losses, build_autoencoder
 from longclip.diffusion.denoiser import build_scheduler, build_unet, denoiser_losses, read_evenly
 from longclip.diffusion.fitting import Fit, fit
 from longclip.diffusion.grounding import Grounding
+from longclip.diffusion.preview import preview
 from longclip.diffusion.recipe import read_recipe
 from longclip.diffusion.scenes import COLOUR_NAMES, KIND_NAMES, NO_KIND, Captions, Pictures, draw_numbered, map_cells
 from longclip.diffusion.stages import STAGES, _word_states, train
@@ -29,6 +30,7 @@ from longclip.generation.pipelines import load_pipeline
 from longclip.generation.prompts import embed
 from longclip.generation.word_maps import record_attention
 from longclip.picturebook.pages import draw_page
+from longclip.training.journal import claim
 from longclip.training.state import load_state
 from longclip.training.stopping import Interrupted
 
@@ -153,6 +155,46 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
 
     with pytest.raises(FloatingPointError, match="part is nan at step 1"):
         fit(Fit("part", tmp_path, 5, 0.1, 1, 100, 0), module, [0] * 5, losses, workers=0)
+
+
+def test_a_gradient_that_is_no_number_stops_the_run_and_a_killed_one_logs_no_step_twice(tmp_path):
+    module = nn.Linear(1, 1)
+
+    def losses(batch, rng, last=100):
+        if batch == last:
+            raise KeyboardInterrupt  # as a kill, after which nothing is saved
+        value = module(torch.ones(1))
+        # A finite loss of which the gradient is not.
+        return {"loss": (value - value.detach()).abs().sqrt().sum() if batch == 50 else value.square().sum()}
+
+    plan = Fit("part", tmp_path, 60, 0.1, 0.1, 10, 0)
+    with pytest.raises(KeyboardInterrupt):
+        fit(plan, module, list(range(60)), lambda batch, rng: losses(batch, rng, 45), workers=0)
+    assert load_state(tmp_path)["step"] == 40
+    with pytest.raises(FloatingPointError, match="the norm of its gradient (nan|inf): a lower learning rate"):
+        fit(plan, module, list(range(60)), losses, workers=0)
+    fit(plan, module, [0] * 60, losses, workers=0)
+    logged = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert logged == sorted(set(logged)) == [20, 40, 60]
+
+
+def test_a_finished_pipeline_stays_and_another_is_not_written_over(made, recipe, tmp_path):
+    folder, work = made
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert train(recipe, work, folder, workers=0) == folder
+    assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="holds another pipeline: its seed is 0, now 5. Choose another folder"):
+        train(replace(recipe, seed=5), tmp_path / "work", folder, workers=0)
+    with claim(tmp_path / "busy"), pytest.raises(ValueError, match="another run is writing to"):
+        train(recipe, tmp_path / "busy", tmp_path / "out", workers=0)
+
+
+def test_what_a_training_will_do_is_said(recipe):
+    lines = preview(replace(recipe, steps=400, warmup=0.1), STAGES)
+    assert lines[-1] == "unet: 400 steps of 4 scenes, learning rate up to 0.001, warm-up 40 steps"
+    text = "\n".join(preview(replace(recipe, steps=50, warmup=100), STAGES))
+    assert "warning: the learning rate of unet gets to 0.0005 of 0.001, as warm-up takes 100 steps of 50" in text
+    assert len(preview(replace(recipe, base="some"), STAGES)) == 1
 
 
 def test_latents_are_scaled_to_a_variance_of_one():
