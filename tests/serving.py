@@ -31,7 +31,7 @@ QUIET = (
     "--no-first-run",
 )
 # Seconds until the app must have answered.
-PATIENCE = 300.0
+PATIENCE = 240.0
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def test_a_resumed_run_ends_with_the_same_weights_to_the_bit(tmp_path, tiny_clip
 @pytest.fixture
 def started(tmp_path, tiny_clip):
     """A run by the command line in a process of its own that has done some steps; its folder."""
-    command = [sys.executable, "-m", "longclip", "train", "--base", tiny_clip, "--out", tmp_path / "killed", "--steps", "400"]
+    command = [sys.executable, "-m", "longclip", "train", "--base", tiny_clip, "--out", tmp_path / "killed", "--steps", "4000"]
     command += ["--batch", "40", "--save-every", "1", "--validate-on", "0", "--workers", "1", "--learning-rate", "1e-3"]
     process = subprocess.Popen([*map(str, command)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     folder = tmp_path / "killed"
@@ -137,7 +137,7 @@ def test_a_signal_saves_and_ends_cleanly(started, number, to_all):
         os.kill(pid, number)
     output = process.communicate(timeout=200)[0]
     assert process.returncode == 130 and "the same command goes on from there" in output and "Traceback" not in output
-    assert f"stopped at step {state.load_state(folder)['step']} of 400" in output
+    assert f"stopped at step {state.load_state(folder)['step']} of 4000" in output
 
 
 def test_fine_tuning_stretches_and_leaves_the_first_rows_alone(tmp_path, tiny_clip):
