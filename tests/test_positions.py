@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rounding import EXACT
+from rounding import EXACT, rounding
 
-from longclip.positions import stretch_positions, stretched_length
+from longclip.positions import interpolate_positions, stretch_positions, stretched_length
 
 
 def official(table: torch.Tensor) -> torch.Tensor:
@@ -40,6 +40,32 @@ def test_equals_the_closed_form(rows, keep, ratio):
         left = min(int(x), rows - 2)
         expected = table[left] + (x - left) * (table[left + 1] - table[left])
         torch.testing.assert_close(row, expected, atol=EXACT, rtol=0)
+
+
+def test_the_smallest_table_is_stretched_by_its_two_last_rows():
+    table = torch.tensor([[5.0], [1.0], [3.0]], dtype=torch.float64)
+    assert stretch_positions(table, keep=1, ratio=2)[:, 0].tolist() == [5, 1, 2, 3, 4]
+    assert torch.equal(stretch_positions(table, keep=0, ratio=1), table)
+
+
+@pytest.mark.parametrize(("rows", "length"), [(77, 248), (77, 77), (5, 2), (3, 9)])
+def test_interpolating_keeps_both_ends_and_draws_straight_lines_between_rows(rows, length):
+    table = torch.randn(rows, 8, generator=torch.Generator().manual_seed(1))
+    resampled = interpolate_positions(table, length)
+    assert resampled.shape == (length, 8) and resampled.dtype == table.dtype
+    for p, row in enumerate(resampled.double()):
+        x = p * (rows - 1) / (length - 1)
+        left = min(int(x), rows - 2)
+        expected = table[left].double() + (x - left) * (table[left + 1] - table[left]).double()
+        # The place itself, up to `rows`, is rounded too.
+        torch.testing.assert_close(row, expected, atol=rounding(4, size=5 * rows), rtol=0)
+    assert interpolate_positions(table.half(), length).dtype == torch.float16
+
+
+@pytest.mark.parametrize(("shape", "length"), [((77,), 248), ((1, 77, 8), 248), ((77, 8), 1)])
+def test_refuses_what_cannot_be_interpolated(shape, length):
+    with pytest.raises(ValueError, match=f"length {length}, wanted .n, width. and 2 or more"):
+        interpolate_positions(torch.zeros(shape), length)
 
 
 def test_straight_lines_stay_straight():
