@@ -10,6 +10,7 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+from rounding import EXACT
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -67,7 +68,7 @@ def official_state(layers: int = 2, words: int = 1000, dtype: torch.dtype = torc
 
 def reference(state: dict[str, Tensor], ids: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     """Image and text features of a state in the official layout, from the formulas, every text padded to 248."""
-    state = {name: value.float() for name, value in state.items()}
+    state = {name: value.double() for name, value in state.items()}
 
     def norm(x: Tensor, name: str) -> Tensor:
         x = x - x.mean(-1, keepdim=True)
@@ -104,22 +105,23 @@ def reference(state: dict[str, Tensor], ids: Tensor, images: Tensor) -> tuple[Te
 
 
 def inputs(words: int) -> tuple[Tensor, Tensor]:
-    """Texts of 248, 30 and 4 tokens, and two pictures."""
+    """Texts of 248, 30 and 4 tokens, and two pictures in float64."""
     random = torch.Generator().manual_seed(1)
     ids = torch.zeros(3, ROWS, dtype=torch.long)
     for row, length in zip(ids, (248, 30, 4), strict=True):
         row[:length] = torch.randint(1, words - 2, (length,), generator=random)
         row[0], row[length - 1] = words - 2, words - 1
-    return ids, torch.randn(2, 3, 224, 224, generator=random)
+    return ids, torch.randn(2, 3, 224, 224, generator=random).double()
 
 
 def check_features(model: torch.nn.Module, state: dict[str, Tensor], words: int) -> None:
-    """Hold image and text features of unit length against the reference."""
+    """Hold image and text features of unit length against the reference, in float64. The model stays in it."""
     ids, images = inputs(words)
+    model.double()
     with torch.inference_mode():
         pictures, texts = reference(state, ids, images)
-        torch.testing.assert_close(model.encode_image(images, True), F.normalize(pictures, dim=-1), atol=1e-5, rtol=0)
-        torch.testing.assert_close(model.encode_text(ids, True), F.normalize(texts, dim=-1), atol=1e-5, rtol=0)
+        torch.testing.assert_close(model.encode_image(images, True), F.normalize(pictures, dim=-1), atol=EXACT, rtol=0)
+        torch.testing.assert_close(model.encode_text(ids, True), F.normalize(texts, dim=-1), atol=EXACT, rtol=0)
 
 
 @pytest.fixture(scope="module")
@@ -190,19 +192,19 @@ def test_transformers_gives_the_same_features(file, tmp_path, quick):
     checkpoint = checkpoints.read(file)
     checkpoint.config["quick_gelu"] = quick
     checkpoints.write(checkpoint, tmp_path, "hugging_face")
-    theirs = transformers.CLIPModel.from_pretrained(tmp_path).eval()
+    theirs = transformers.CLIPModel.from_pretrained(tmp_path).eval().double()
     assert theirs.config.text_config.max_position_embeddings == ROWS and theirs.config.text_config.eos_token_id == 999
     ids, images = inputs(1000)
     padded = torch.where(torch.arange(ROWS) > ids.argmax(-1, keepdim=True), 999, ids)
-    model = checkpoint.build()
+    model = checkpoint.build().double()
     with torch.inference_mode():
         for given in (ids, padded):
             output = theirs(input_ids=given, pixel_values=images)
-            torch.testing.assert_close(model.encode_text(given, True), output.text_embeds, atol=1e-5, rtol=0)
-            torch.testing.assert_close(model.encode_image(images, True), output.image_embeds, atol=1e-5, rtol=0)
+            torch.testing.assert_close(model.encode_text(given, True), output.text_embeds, atol=EXACT, rtol=0)
+            torch.testing.assert_close(model.encode_image(images, True), output.image_embeds, atol=EXACT, rtol=0)
         scale = model.logit_scale.exp()
         logits = scale * model.encode_text(padded, True) @ model.encode_image(images, True).T
-        torch.testing.assert_close(output.logits_per_text, logits, atol=1e-3, rtol=0)
+        torch.testing.assert_close(output.logits_per_text, logits, atol=1e-4, rtol=0)
 
 
 def test_models_saved_by_transformers_are_read(tmp_path):
@@ -222,12 +224,12 @@ def test_models_saved_by_transformers_are_read(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(stored))
     checkpoint = checkpoints.read(tmp_path)
     assert checkpoint.config["text_cfg"]["context_length"] == 50
-    ids, images = torch.randint(1, 299, (2, 50)), torch.randn(2, 3, 64, 64)
+    ids, images = torch.randint(1, 299, (2, 50)), torch.randn(2, 3, 64, 64).double()
     ids[:, -1] = 299
     with torch.inference_mode():
-        model, output = checkpoint.build(), theirs(input_ids=ids, pixel_values=images)
-        torch.testing.assert_close(model.encode_text(ids, True), output.text_embeds, atol=1e-5, rtol=0)
-        torch.testing.assert_close(model.encode_image(images, True), output.image_embeds, atol=1e-5, rtol=0)
+        model, output = checkpoint.build().double(), theirs.double()(input_ids=ids, pixel_values=images)
+        torch.testing.assert_close(model.encode_text(ids, True), output.text_embeds, atol=EXACT, rtol=0)
+        torch.testing.assert_close(model.encode_image(images, True), output.image_embeds, atol=EXACT, rtol=0)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -236,12 +238,12 @@ def test_own_folder_loads_in_open_clip(file, tmp_path, precision):
     checkpoints.write(checkpoint, tmp_path)
     again = checkpoints.read(tmp_path)
     assert again.precision == precision and again.config == checkpoint.config and again.format == "folder"
-    theirs = open_clip.create_model(f"local-dir:{tmp_path}").eval()
+    theirs = open_clip.create_model(f"local-dir:{tmp_path}").eval().double()
     ids, images = inputs(1000)
     with torch.inference_mode():
-        model = again.build()
-        torch.testing.assert_close(model.encode_text(ids), theirs.encode_text(ids), atol=1e-5, rtol=0)
-        torch.testing.assert_close(model.encode_image(images), theirs.encode_image(images), atol=1e-5, rtol=0)
+        model = again.build().double()
+        torch.testing.assert_close(model.encode_text(ids), theirs.encode_text(ids), atol=EXACT, rtol=0)
+        torch.testing.assert_close(model.encode_image(images), theirs.encode_image(images), atol=EXACT, rtol=0)
 
 
 def test_preprocessing_is_kept(file, tmp_path):
