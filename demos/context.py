@@ -23,6 +23,7 @@ from longclip.gallery import Gallery, GalleryError
 from longclip.generation.specs import EMBEDDED, SIGLIP
 from longclip.hub import HubError
 from longclip.images import ImageError
+from longclip.manifest import check_model
 from longclip.registry import ModelSpec, assets, available, resolve
 
 if TYPE_CHECKING:
@@ -310,10 +311,11 @@ def _full_tokenizer(context_length: int) -> Tokenizer:
 def _read_detector() -> Detector:
     from longclip.diffusion.detector import load_detector
 
-    folder = assets() / "models" / EMBEDDED / "detector"
-    if not folder.is_dir():
-        raise Unavailable(f"There is no {folder}: the detector of the picture book has not been built here.")
-    return load_detector(folder)
+    folder = assets() / "models" / EMBEDDED
+    if not (folder / "detector").is_dir():
+        raise Unavailable("There is no detector in the assets: the picture book's has not been built here.")
+    check_model(folder)
+    return load_detector(folder / "detector")
 
 
 def _read_book() -> Gallery:

@@ -261,7 +261,7 @@ def test_open_clip_weights_there_and_back(tmp_path, name):
     checkpoint = checkpoints.checkpoint_of(model)
     checkpoints.write(checkpoint, tmp_path / name, "open_clip")
     again = checkpoints.read(tmp_path / name)
-    assert again.config == model.config and again.notes == (f"it is read by {name}.json beside it",)
+    assert again.config == model.config and again.notes == (f"its configuration is {name}.json beside it",)
     assert all(torch.equal(value, again.state[key]) for key, value in model.state_dict().items())
     assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.json"}
     (tmp_path / f"{name}.json").unlink()

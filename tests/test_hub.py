@@ -141,6 +141,27 @@ def test_a_hugging_face_folder_is_fetched(repositories, tmp_path):
     assert longclip.load(fetch(hub_spec(), endpoint=repositories.endpoint).path).context_length == 248
 
 
+@pytest.mark.parametrize(
+    ("present", "wanted"),
+    [
+        ({"open_clip_config.json", "open_clip_pytorch_model.bin"}, ("open_clip_config.json", "open_clip_pytorch_model.bin")),
+        (
+            {
+                "config.json",
+                "model.safetensors.index.json",
+                *(f"model-0000{n}-of-00002.safetensors" for n in (1, 2)),
+                "x-1.bin",
+            },
+            ("config.json", "model.safetensors.index.json", *(f"model-0000{n}-of-00002.safetensors" for n in (1, 2))),
+        ),
+        ({"mine.safetensors", "README.md"}, ("mine.safetensors",)),
+        ({"longclip.pt", "other.safetensors"}, ("longclip.pt",)),
+    ],
+)
+def test_what_is_fetched_of_a_repository_without_an_entry(present, wanted):
+    assert hub._choose(resolve("hf-hub:owner/name"), present) == wanted
+
+
 def test_what_was_fetched_is_found_without_the_hub(repositories, tiny_model_folder, closed_endpoint, monkeypatch):
     repositories.add_folder("owner/tiny", tiny_model_folder(77))
     first = fetch(hub_spec(), endpoint=repositories.endpoint)

@@ -50,6 +50,22 @@ def test_every_file_that_decides_is_compared(copy, name):
         longclip.load(NAME)
 
 
+@pytest.mark.parametrize("part", ["unet", "detector"])
+def test_the_pipeline_and_its_detector_are_compared(tmp_path, monkeypatch, part):
+    from demos.context import Context, Unavailable
+    from longclip.generation.pipelines import load_pipeline
+
+    name = "picturebook-diffusion"
+    shutil.copytree(assets() / "models" / name, tmp_path / "models" / name)
+    shutil.copy(assets() / manifest.MANIFEST, tmp_path)
+    monkeypatch.setenv("LONGCLIP_ASSETS", str(tmp_path))
+    flip(sorted((tmp_path / "models" / name / part).glob("*.safetensors"))[0])
+    with pytest.raises(ValueError, match=f"{name}/{part}/.*is damaged"):
+        load_pipeline(name)
+    with pytest.raises(Unavailable, match=f"{name}/{part}/.*is damaged"):
+        Context().detector()
+
+
 def test_what_decides_nothing_is_not(copy):
     (copy / "README.md").write_text("mine")
     (copy / "notes.txt").write_text("mine")

@@ -249,7 +249,7 @@ def test_load_and_every_command_take_a_configuration(tmp_path, capsys, caplog, t
     wanted = longclip.load(tiny_model_folder(77)).encode_text(texts)
     with caplog.at_level(logging.INFO, "longclip"):
         encoder = longclip.load(file, config=config)
-    assert "it is read by configuration.json" in caplog.text and "configuration.json" in encoder.spec.note
+    assert "its configuration is configuration.json" in caplog.text and "configuration.json" in encoder.spec.note
     for given in (encoder, longclip.load(f"{file}#{config}")):
         assert (given.encode_text(texts) == wanted).all()
     with pytest.raises(ValueError, match="names a configuration already"):

@@ -62,11 +62,11 @@ def from_state(state: dict[str, Tensor], path: Path, named: Named | None = None,
         config, changes = adapt(found.config, {name: tuple(value.shape) for name, value in state.items()})
         but = f", with {' and '.join(changes)}" if changes else ""
         try:
-            return _fit(state, replace(found, config=config), format, (f"it is read by {found.origin}{but}",))
+            return _fit(state, replace(found, config=config), format, (f"its configuration is {found.origin}{but}",))
         except CheckpointError as error:
             raise CheckpointError(f"{path.name} does not fit {found.origin}: {error}") from error
     try:
-        return _fit(state, found, format, (f"it is read by {found.origin} beside it",))
+        return _fit(state, found, format, (f"its configuration is {found.origin} beside it",))
     except CheckpointError as error:
         hint = HINT.format(name=path.name)
         raise CheckpointError(f"{path.name} does not fit {found.origin} beside it; name its own, {hint}: {error}") from error
