@@ -78,7 +78,7 @@ def test_the_configuration_is_taken_from_beside_the_file_or_by_name(tmp_path, mo
     checkpoint = checkpoints.read(tmp_path / "mine.safetensors", named)
     check(checkpoint, model)
     assert checkpoint.preprocess == ({} if beside in ("plain.json", "content") else {"mean": [0.5] * 3})
-    assert checkpoint.format == "open_clip" and "it is read by" in checkpoint.notes[0]
+    assert checkpoint.format == "open_clip" and "its configuration is" in checkpoint.notes[0]
 
 
 def test_the_file_that_is_named_is_read_and_not_the_one_beside_it(tmp_path, model, state):

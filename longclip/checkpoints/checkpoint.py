@@ -33,7 +33,7 @@ class Checkpoint:
     preprocess: dict[str, Any] = field(default_factory=dict)
     """open_clip's `preprocess_cfg` (mean, std, ...); what is not in it has open_clip's default."""
     notes: tuple[str, ...] = ()
-    """Sentences on what was chosen in reading it, such as whose configuration it is read by."""
+    """Sentences on what was chosen in reading it, such as whose configuration it has."""
 
     @property
     def precision(self) -> str:
