@@ -76,13 +76,22 @@ def read_bytes(picture: str | os.PathLike[str] | bytes, *, max_bytes: int | None
         name, size = "the picture", len(picture)
     else:
         path = Path(picture)
-        if not path.is_file():
-            # A pipe or a device would be read without end.
-            found = "is no regular file" if path.exists() else "is not there"
-            raise ImageError(f"there is no file {path} (it {found}): wanted {_WANTED}")
-        name, size = path.name, path.stat().st_size
+        name = path.name
+        try:
+            if not path.is_file():
+                # A pipe or a device would be read without end.
+                found = "is no regular file" if path.exists() else "is not there"
+                raise ImageError(f"there is no file {path} (it {found}): wanted {_WANTED}")
+            size = path.stat().st_size
+        except OSError as error:  # a name that is too long, or a folder that must not be entered
+            raise ImageError(f"{name:.80} cannot be read ({error.strerror})") from None
     check_size(size, name, max_bytes)
-    return picture if isinstance(picture, bytes) else path.read_bytes()
+    if isinstance(picture, bytes):
+        return picture
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read ({error.strerror})") from None
 
 
 def check_size(size: int, name: str, max_bytes: int | None = None) -> None:

@@ -386,3 +386,17 @@ def test_pictures_named_by_a_roots_link_or_its_place(tmp_path):
     ]
     (pair,) = read_data(str(write_lines(tmp_path / "x.jsonl", rows)), tmp_path / "link").pairs
     assert pair.picture == tmp_path / "link" / "a.png" and len(pair.captions) == 3
+
+
+def test_pictures_beside_folders_with_metadata_stay(tmp_path):
+    write_lines(tmp_path / "listed" / "metadata.jsonl", [{"file_name": "a.png", "text": "Listed."}])
+    for place in ("listed/a.png", "listed/unlisted.png", "b.png", "other/c.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(png())
+        (tmp_path / place).with_suffix(".txt").write_text(f"Beside {place}.")
+    found = {pair.picture.relative_to(tmp_path).as_posix(): pair.captions[0] for pair in read_data(f"folder:{tmp_path}").pairs}
+    assert found == {"listed/a.png": "Listed.", "b.png": "Beside b.png.", "other/c.png": "Beside other/c.png."}
+    from longclip.gallery import Gallery
+
+    gallery = Gallery.from_folder(tmp_path)
+    assert dict(zip(gallery.ids, gallery.captions, strict=True)) == found

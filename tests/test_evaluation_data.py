@@ -205,7 +205,7 @@ def test_pictures_of_equal_content_are_told(tmp_path, tiny_model_folder, capsys)
     assert find_copies(Toy().encode_image(data.pictures), data.pictures) == [[0, 1]]
     # A model that tells no pictures apart finds no copies that are none.
     assert find_copies(np.ones((4, 3), np.float32), data.pictures) == [[0, 1]]
-    assert describe_copies([], data.pictures) == ""
+    assert describe_copies([], data) == ""
     command = ["evaluate", "retrieval", "--data", f"folder:{tmp_path}", "--model", str(tiny_model_folder(77))]
     assert main(command) == 0
     assert "2 pictures have equal content with another, which counts against them: a.png = b.bmp" in capsys.readouterr().out

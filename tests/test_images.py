@@ -135,6 +135,11 @@ def test_other_files_are_no_pictures(head):
     assert not begins_like_picture(head[:HEAD])
 
 
+def test_names_that_no_file_can_have_are_refused(tmp_path):
+    with pytest.raises(ImageError, match="^x{80} cannot be read .File name too long"):
+        open_image(tmp_path / ("x" * 300))
+
+
 def test_heic_without_its_library_says_so(monkeypatch):
     content = saved(noise(20, 10), "HEIF")
     monkeypatch.delitem(Image.OPEN, "HEIF")

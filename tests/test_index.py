@@ -292,3 +292,28 @@ def test_source_names_the_shards(tmp_path):
     write_shard(tmp_path / "a.tar", range(1))
     assert Source(str(tmp_path)).shards() == [tmp_path / "a.tar"]
     assert Source(str(fill(tmp_path / "pictures", 1))).shards() == []
+
+
+def test_rows_of_one_picture_are_indexed_once_and_a_split_by_its_name(tmp_path, encoder):
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(3):
+        (source / f"{number}.png").write_bytes(png(number))
+    rows = [
+        f"{number}.png,{number} {time}.,{'test' if number else 'train'},{number * time}"
+        for time in range(5)
+        for number in range(3)
+    ]
+    (source / "x.csv").write_text("\n".join(["image,caption,split,extra", *rows]))
+    made = make_gallery(str(source / "x.csv"), tmp_path / "all", [encoder])
+    gallery = StoredGallery(tmp_path / "all")
+    found = [gallery.row(number) for number in range(len(gallery))]
+    assert made.pictures == 3 and made.encoded[IMAGE] == 3
+    assert [(row.id, row.caption) for row in found] == [(f"{number}.png", f"{number} 0.") for number in range(3)]
+    assert found[1].metadata["captions"] == [f"1 {time}." for time in range(1, 5)] and found[1].metadata["extra"] == "0"
+    make_gallery(str(source / "x.csv"), tmp_path / "test", [encoder], split="test")
+    assert len(StoredGallery(tmp_path / "test")) == 2
+    with pytest.raises(DataError, match=r"no split 'val': wanted one of its own \(train \(1 pictures\), test \(2 pictures\)\)"):
+        make_gallery(str(source / "x.csv"), tmp_path / "val", [encoder], split="val")
+    with pytest.raises(GalleryError, match="is the gallery of table:.*x.csv, split test: wanted the same source"):
+        make_gallery(str(source / "x.csv"), tmp_path / "test", [encoder])

@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
             features = read_features(encoder, data, args.batch, args.broken)
             figures[data.name][name] = measure_features(features, names, **options)
             if not number:
-                copies = describe_copies(find_copies(features.images, features.data.pictures), features.data.pictures)
+                copies = describe_copies(find_copies(features.images, features.data.pictures), features.data)
                 notes = (*features.data.notes, *filter(None, [copies]))
                 measured[data.name] = replace(features.data, notes=notes)
     if args.json:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..images import open_image
+
+if TYPE_CHECKING:
+    from .data import EvaluationSet
 
 # Features of equal pixels differ by rounding; along a direction of unit length by no more than this.
 _ROUNDING = 1e-5
@@ -31,14 +34,15 @@ def find_copies(images: np.ndarray, pictures: Sequence[Any]) -> list[list[int]]:
     return [numbers for numbers in found.values() if len(numbers) > 1]
 
 
-def describe_copies(copies: Sequence[Sequence[int]], pictures: Sequence[Any]) -> str:
-    """A sentence on how many pictures have a copy, with the names of the first; empty where none has."""
+def describe_copies(copies: Sequence[Sequence[int]], data: EvaluationSet) -> str:
+    """A sentence on how many pictures of a set have a copy, with the names of the first; empty where none has."""
     if not copies:
         return ""
-    named = [" = ".join(_name(pictures[number], number) for number in numbers[:NAMED]) for numbers in copies[:NAMED]]
+    named = [" = ".join(_name(data.pictures[number], number) for number in numbers[:NAMED]) for numbers in copies[:NAMED]]
     more = ", …" if len(copies) > NAMED or any(len(numbers) > NAMED for numbers in copies) else ""
     count = sum(map(len, copies))
-    return f"{count:,} pictures have equal content with another, which counts against them: {', '.join(named)}{more}"
+    against = ", which counts against them" if data.long else ""
+    return f"{count:,} pictures have equal content with another{against}: {', '.join(named)}{more}"
 
 
 def _close(numbers: np.ndarray, values: np.ndarray) -> list[np.ndarray]:

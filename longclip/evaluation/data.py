@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -196,7 +196,7 @@ def sets_of_pairs(data: PairData, limit: int | None = None, seed: int = 0) -> li
         classes=columns["label"] if all(columns["label"]) else (),
         owners=[number for number, row in enumerate(rows) for _ in captions[row]] if several else (),
         split=data.split if data.splits else "",
-        notes=tuple(data.skipped),
+        notes=(*data.skipped, *_partly_known(columns)),
     )
     sets = [draw_subset(whole, limit, seed)]
     sizes = Counter(filter(None, columns["family"]))
@@ -210,13 +210,21 @@ def sets_of_pairs(data: PairData, limit: int | None = None, seed: int = 0) -> li
     return sets
 
 
+def _partly_known(columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What some pictures have and others lack, and is therefore not measured."""
+    for name, what in (("short", "short captions"), ("label", "labels")):
+        count, total = sum(map(bool, columns[name])), len(columns[name])
+        if 0 < count < total:
+            yield f"{what}: only {count:,} of {total:,} pictures have one, so that nothing is measured by them"
+
+
 def draw_subset(data: EvaluationSet, limit: int | None, seed: int = 0) -> EvaluationSet:
     """At most `limit` of a set's pictures, drawn with the seed and in their order; whole families where it has some."""
     count = len(data.pictures)
     if limit is None or count <= limit:
         return data
     if not data.families:
-        return data.take(sorted(Random(seed).sample(range(count), limit)))
+        return _noted(data.take(sorted(Random(seed).sample(range(count), limit))), count)
     sizes = Counter(data.families)
     names = list(sizes)
     Random(seed).shuffle(names)
@@ -225,7 +233,11 @@ def draw_subset(data: EvaluationSet, limit: int | None, seed: int = 0) -> Evalua
         if sizes[name] <= limit:
             chosen.add(name)
             limit -= sizes[name]
-    return data.take([row for row, family in enumerate(data.families) if family in chosen])
+    return _noted(data.take([row for row, family in enumerate(data.families) if family in chosen]), count)
+
+
+def _noted(data: EvaluationSet, count: int) -> EvaluationSet:
+    return replace(data, notes=(*data.notes, f"{len(data.pictures):,} of {count:,} pictures are drawn"))
 
 
 def _from_pages(name: str, pages: list[Page], training: Callable[[], EvaluationSet] | None = None) -> EvaluationSet:

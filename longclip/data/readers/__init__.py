@@ -14,7 +14,7 @@ from ..pairs import DataError, Pair, PairData
 from ..splits import choose_split
 from .coco import read_coco
 from .flickr30k import read_flickr30k
-from .folder import find_metadata, read_image_folder
+from .folder import has_metadata, read_image_folder
 from .records import read_json_list
 from .shards import find_files, is_pattern
 from .sharegpt4v import HELD_OUT, read_sharegpt4v
@@ -129,7 +129,7 @@ def _fit_folder(path: Path) -> list[str]:
         fitting.append("urban1k")
     if any(path.glob("*.tar")):
         fitting.append("webdataset")
-    if not fitting or find_metadata(path):
+    if not fitting or has_metadata(path):
         fitting.append("folder")
     return fitting
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from ..left_out import LeftOut
@@ -19,13 +21,18 @@ METADATA = ("metadata.jsonl", "metadata.csv")
 def read_image_folder(path: Path, left_out: LeftOut) -> Iterator[Pair]:
     """The pictures that a ``metadata.jsonl`` or ``metadata.csv`` lists; without one, all that have a .txt of the same name.
 
-    Folders with metadata of their own are read one after the other. The split of a picture is what its row says, or else
-    the first folder that it lies in, if that is called train, val, test or the like.
+    Without one, folders in it that have metadata are read by those, and the rest of it by its .txt. The split of a picture is
+    what its row says, or else the first folder that it lies in, if that is called train, val, test or the like.
     """
     tables = find_metadata(path)
     pairs = (pair for table in tables for pair in read_table(table, table.parent, left_out))
-    for pair in pairs if tables else _read_captioned(path, left_out):
+    for pair in chain(pairs, _read_captioned(path, tables, left_out)):
         yield pair if pair.split else replace(pair, split=split_of(pair.picture, path))
+
+
+def has_metadata(path: Path) -> bool:
+    """Whether a folder has metadata of its own."""
+    return any((path / name).is_file() for name in METADATA)
 
 
 def find_metadata(path: Path) -> list[Path]:
@@ -43,6 +50,13 @@ def split_of(picture: Path, root: Path) -> str:
     return split_name(parts[0]) if parts and is_split(parts[0]) else ""
 
 
+def walk_unlisted(path: Path, tables: list[Path], left_out: LeftOut) -> Iterator[Path]:
+    """The pictures of a folder that no metadata speak for: none, where the folder has its own."""
+    places = [os.path.join(table.parent, "") for table in tables]
+    if os.path.join(path, "") not in places:
+        yield from (picture for picture in walk_pictures(path, left_out) if not str(picture).startswith(tuple(places)))
+
+
 def _metadata_of(place: Path) -> list[Path]:
     listed = [place / name for name in METADATA if (place / name).is_file()]
     if len(listed) > 1:
@@ -50,8 +64,8 @@ def _metadata_of(place: Path) -> list[Path]:
     return listed
 
 
-def _read_captioned(folder: Path, left_out: LeftOut) -> Iterator[Pair]:
-    for picture in walk_pictures(folder, left_out):
+def _read_captioned(folder: Path, tables: list[Path], left_out: LeftOut) -> Iterator[Pair]:
+    for picture in walk_unlisted(folder, tables, left_out):
         beside = picture.with_suffix(".txt")
         caption = read_caption(beside) if beside.is_file() else ""
         if caption:

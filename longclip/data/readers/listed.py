@@ -13,9 +13,8 @@ from ..left_out import LeftOut
 from ..pairs import DataError, Pair
 from ..splits import ALL, choose_split
 from .fields import OnError, pair_of_row, picture_name
-from .folder import find_metadata, split_of
+from .folder import find_metadata, split_of, walk_unlisted
 from .records import read_caption, read_rows
-from .walking import walk_pictures
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,9 @@ class Listed:
 
 
 def read_listed_folder(folder: Path, left_out: LeftOut, on_error: OnError | None = None) -> Iterator[Listed]:
-    """The pictures that the metadata of a folder list, or without metadata all it holds; ids are names within the folder.
+    """The pictures that a folder's metadata list, or without metadata all it holds; ids are names within the folder.
+
+    Without its own, the metadata of folders in it speak for those.
 
     A row that cannot be read raises DataError; with `on_error` that hears of it, and the row is left out.
     """
@@ -39,19 +40,18 @@ def read_listed_folder(folder: Path, left_out: LeftOut, on_error: OnError | None
             id = listed.id if "id" in listed.row else (part / listed.id).as_posix()
             split = listed.pair.split or split_of(listed.pair.picture, folder)
             yield replace(listed, id=id, pair=replace(listed.pair, split=split))
-    if not tables:
-        for picture in walk_pictures(folder, left_out):
-            try:
-                text = picture.with_suffix(".txt")
-                caption = read_caption(text) if text.is_file() else ""
-            except DataError as error:
-                if on_error is None:
-                    raise
-                on_error(error)
-                caption = ""
-            name = picture.relative_to(folder).as_posix()
-            pair = Pair(picture, (caption,) if caption else (), split=split_of(picture, folder))
-            yield Listed(name, pair, {"file_name": name, "caption": caption})
+    for picture in walk_unlisted(folder, tables, left_out):
+        try:
+            text = picture.with_suffix(".txt")
+            caption = read_caption(text) if text.is_file() else ""
+        except DataError as error:
+            if on_error is None:
+                raise
+            on_error(error)
+            caption = ""
+        name = picture.relative_to(folder).as_posix()
+        pair = Pair(picture, (caption,) if caption else (), split=split_of(picture, folder))
+        yield Listed(name, pair, {"file_name": name, "caption": caption})
 
 
 def read_listed_table(path: Path, root: Path, left_out: LeftOut, on_error: OnError | None = None) -> Iterator[Listed]:
