@@ -234,7 +234,7 @@ def test_the_split_of_cocos_file_names(tmp_path):
         read_data(str(tmp_path / "captions_train2014.json"), split="test")
     data = read_data(str(write_json(tmp_path / "trainable.json", value)))
     assert data.splits == {} and data.split == "all"
-    with pytest.raises(DataError, match=r"no split 'test': wanted one of its own \(none\)"):
+    with pytest.raises(DataError, match="has no splits, and so no 'test': leave the split out, or say all"):
         read_data(str(tmp_path / "trainable.json"), split="test")
 
 

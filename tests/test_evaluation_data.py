@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from longclip.__main__ import main
-from longclip.evaluation import measure
+from longclip.evaluation import measure, skipped
 from longclip.evaluation.class_names import read_class_names
 from longclip.evaluation.classification import read_classes
 from longclip.evaluation.copies import describe_copies, find_copies
@@ -357,6 +357,16 @@ def test_families_of_one_picture_are_no_families(tmp_path):
     whole, families = read_sets(str(tmp_path))
     assert len(whole.pictures) == 4 and list(families.families) == ["f"] * 3
     assert families.notes == ("families of one picture: 1 left out",)
+
+
+def test_sets_that_give_no_right_figure_are_refused():
+    data = EvaluationSet("x", ["p", "q", "r"], ["a", "b", "c"], families=["f", "f", "g"])
+    assert skipped(data, ["retrieval"]) == {"retrieval": "the family g has one picture, and so nothing to tell it from"}
+    for owners in ([0, 0], [0, 2], [0, -1]):
+        with pytest.raises(ValueError, match="x has no picture, or no caption of it, for the owner"):
+            EvaluationSet("x", ["p", "q"], ["a", "b"], owners=owners)
+    with pytest.raises(ValueError, match="x has the class 'b', which class_names lacks"):
+        EvaluationSet("x", ["p", "q"], classes=["a", "b"], class_names={"a": "A"})
 
 
 def test_the_splits_of_the_picture_book(capsys):

@@ -32,7 +32,9 @@ def choose_split(there: Mapping[str, int], wanted: str | None, preferred: Sequen
         return next((name for name in preferred if there.get(name)), ALL)
     names = [split_name(part) for part in wanted.split("+")]
     missing = [name for name in names if name != ALL and not there.get(name)]
+    if missing and not there:
+        raise DataError(f"{data} has no splits, and so no {wanted!r}: leave the split out, or say all")
     if missing:
-        has = ", ".join(f"{name} ({count:,} pictures)" for name, count in there.items()) or "none"
+        has = ", ".join(f"{name} ({count:,} pictures)" for name, count in there.items())
         raise DataError(f"{data} has no split {missing[0]!r}: wanted one of its own ({has}), several joined by +, or all")
     return ALL if ALL in names else "+".join(names)

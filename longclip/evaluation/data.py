@@ -53,6 +53,10 @@ class EvaluationSet:
                 raise ValueError(f"{self.name} has {len(values)} {name} for {len(self.pictures)} pictures")
         if self.owners and len(self.owners) != len(self.long):
             raise ValueError(f"{self.name} has {len(self.owners)} owners for {len(self.long)} long captions")
+        if self.owners:
+            without = set(range(len(self.pictures))) ^ set(self.owners)
+            if without:
+                raise ValueError(f"{self.name} has no picture, or no caption of it, for the owner {min(without)}")
         unnamed = set(self.classes) - self.class_names.keys() if self.class_names else ()
         if unnamed:
             raise ValueError(f"{self.name} has the class {min(unnamed)!r}, which class_names lacks")

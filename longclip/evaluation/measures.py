@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -42,9 +43,10 @@ class Measure:
 def _lacks_captions(data: EvaluationSet) -> str:
     if not data.long:
         return "there are no captions"
-    if len(data.pictures) < 2 or (data.families and len(set(data.families)) == len(data.families)):
+    if len(data.pictures) < 2:
         return "there are no two pictures to tell apart"
-    return ""
+    alone = [family for family, size in Counter(data.families).items() if size == 1]
+    return f"the family {alone[0]} has one picture, and so nothing to tell it from" if alone else ""
 
 
 def _lacks_classes(data: EvaluationSet) -> str:

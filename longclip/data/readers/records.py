@@ -92,8 +92,9 @@ def read_csv(path: Path) -> Iterator[Record]:
         first = next(lines, "")
         delimiter = max(",\t;|", key=first.count)
         header = [name.strip().lower() for name in next(csv.reader([first], delimiter=delimiter), [])]
-        twice = next((name for name in header if header.count(name) > 1), None)
-        if twice is not None:
+        # Tables that were saved with their row numbers have columns without a name.
+        twice = next((name for name in header if name and header.count(name) > 1), None)
+        if twice:
             raise DataError(f"line 1 of {path} names the column {twice!r} twice")
         rows = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
