@@ -80,8 +80,8 @@ def read_bytes(picture: str | os.PathLike[str] | bytes, *, max_bytes: int | None
         try:
             if not path.is_file():
                 # A pipe or a device would be read without end.
-                found = "is no regular file" if path.exists() else "is not there"
-                raise ImageError(f"there is no file {path} (it {found}): wanted {_WANTED}")
+                found = f"{path} is no regular file" if path.exists() else f"there is no file {path}"
+                raise ImageError(f"{found}: wanted {_WANTED}")
             size = path.stat().st_size
         except OSError as error:  # a name that is too long, or a folder that must not be entered
             raise ImageError(f"{name:.80} cannot be read ({error.strerror})") from None

@@ -96,6 +96,8 @@ def bounded_lines(file: TextIO, path: Path) -> Iterator[str]:
 
 
 def _check_regular(path: Path) -> None:
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
     if not stat.S_ISREG(path.stat().st_mode):
         raise DataError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}, wanted a text file")
 

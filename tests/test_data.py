@@ -200,7 +200,7 @@ def test_broken_pictures_are_named(tmp_path):
     shard = write(tmp_path / "s.tar", b"x" * 600)
     cases = [
         (tmp_path / "none.png", "there is no file .*none.png"),
-        (tmp_path, "there is no file"),
+        (tmp_path, "is no regular file"),
         (cut, "cut.png is damaged"),
         (Path("nul\0.png"), "."),
         (Slice(shard, 512, 88), "the picture at byte 512 of .*s.tar is not a JPEG"),

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
-import re
-import tarfile
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from data_files import png, write_json, write_lines, write_table, write_tar
 
 from longclip.data.held_out import read_training_pairs
 from longclip.data.left_out import LeftOut
@@ -25,40 +20,6 @@ CAPTIONS = {name: [f"{number}: said {time}, “so”." for time in range(5)] for
 EVERY = [(name, text) for name, texts in CAPTIONS.items() for text in texts]
 # Rows of one picture apart from each other: picture 0, 1, … 5, then 0 again.
 APART = [(name, CAPTIONS[name][time]) for time in range(5) for name in NAMES]
-
-
-def png(seed: int = 0) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def write_table(path: Path, header: list[str], rows: list, delimiter: str = ",", encoding: str = "utf-8") -> Path:
-    with path.open("w", encoding=encoding, newline="") as file:
-        csv.writer(file, delimiter=delimiter).writerows([header, *rows])
-    return path
-
-
-def write_json(path: Path, value: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
-    return path
-
-
-def write_lines(path: Path, rows: list[dict]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def write_tar(path: Path, members: list[tuple[str, bytes]], mode: str = "w") -> Path:
-    with tarfile.open(path, mode) as tar:
-        for name, value in members:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(value)
-            tar.addfile(entry, io.BytesIO(value))
-    return path
 
 
 def make(shape: str, root: Path) -> str:
@@ -304,68 +265,6 @@ def test_pictures_of_any_name_links_and_junk(tmp_path):
         "linked folders that were read already: 3 left out (loop, back, linked too)",
         "links that lead nowhere, and what is no file: 1 left out (nowhere.png)",
     }
-
-
-# webdataset's own rule, from its documentation: the key is everything up to the first dot of the last part of the path.
-_KEY = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
-
-
-def test_dotted_names_in_shards_are_webdatasets(tmp_path):
-    names = ["a", "img.v2", "3.0", "in.side/b", "in.side/c.left", "x.y.z"]
-    members = [(f"{name}.{ending}", content) for name in names for ending, content in (("png", png()), ("txt", name.encode()))]
-    data = read_data(str(write_tar(tmp_path / "x.tar", members)))
-    assert [pair.captions for pair in data.pairs] == [(name,) for name in names] and data.skipped == ()
-    keys = [_KEY.match(name)[1] for name, _ in members]
-    assert keys[::2] == keys[1::2] == ["a", "img", "3", "in.side/b", "in.side/c", "x"]
-
-    # What has the same key is one sample: its plain picture has all texts of it, and others are named.
-    members = [("k.png", png()), ("k.mask.png", png(1)), ("k.txt", b"One."), ("k.more.txt", b"Two.")]
-    data = read_data(str(write_tar(tmp_path / "y.tar", members)))
-    assert [pair.captions for pair in data.pairs] == [("One.", "Two.")] and data.pairs[0].picture.read() == png()
-    assert data.skipped == ("further pictures of samples: 1 left out (k.mask.png)",)
-    members = [
-        (f"k.{side}.{ending}", side.encode() if ending == "txt" else png()) for side in "lr" for ending in ("png", "txt")
-    ]
-    assert [pair.captions for pair in read_data(str(write_tar(tmp_path / "z.tar", members))).pairs] == [("l",), ("r",)]
-    data = [("k.l.png", png()), ("k.r.png", png()), ("k.txt", b"Of whom?"), ("m.png", png()), ("m.txt", b"M.")]
-    data = read_data(str(write_tar(tmp_path / "q.tar", data)))
-    assert [pair.captions for pair in data.pairs] == [("M.",)]
-    assert data.skipped == ("samples with several pictures, none of them named as the caption: 1 left out (k)",)
-
-
-def test_a_bad_field_of_a_sample_spoils_that_field(tmp_path):
-    good = {"caption": "Of j.", "label": ["no", "scalar"], "short_caption": {"x": 1}}
-    members = [
-        *[("a.jfif", png()), ("a.json", b"{"), ("a.txt", b"Of a.")],
-        *[("j.png", png()), ("j.json", json.dumps(good).encode())],
-        *[("l", png()), ("l.jpe", png()), ("l.txt", "Ünreadable".encode("latin-1"))],
-        *[("u", b""), ("u.weird", png()), ("u.txt", "Of ü.".encode("utf-16"))],
-        *[("__MACOSX/._a.jpg", b"junk"), ("._a.txt", b"junk"), ("h.txt", b"Whose?"), ("big.png", png())],
-        ("big.txt", b"x" * 1_000_001),
-    ]
-    data = read_data(str(write_tar(tmp_path / "x.tar", members)))
-    assert [(pair.captions, pair.short, pair.label) for pair in data.pairs] == [
-        (("Of a.",), "", ""),
-        (("Of j.",), "", ""),
-        (("Of ü.",), "", ""),
-    ]
-    assert set(data.skipped) == {
-        "fields of a .json that cannot be read: 3 left out (a.json, j.json, j.json)",
-        "fields of a .txt that cannot be read: 2 left out (l.txt, big.txt)",
-        "samples without caption: 2 left out (l, big)",
-        "samples without picture: 1 left out (h)",
-    }
-
-
-def test_files_of_a_shard_that_are_links_are_one_picture(tmp_path):
-    (tmp_path / "0.png").write_bytes(png())
-    os.link(tmp_path / "0.png", tmp_path / "1.png")
-    for number in range(2):
-        (tmp_path / f"{number}.txt").write_text(f"{number}.")
-    with tarfile.open(tmp_path / "x.tar", "w") as tar:
-        for name in ("0.png", "0.txt", "1.png", "1.txt"):
-            tar.add(tmp_path / name, name)
-    assert [pair.captions for pair in read_data(str(tmp_path / "x.tar")).pairs] == [("0.", "1.")]
 
 
 def test_tables_that_are_no_files_are_refused(tmp_path):

@@ -230,7 +230,7 @@ def test_broken_pictures_are_left_out_and_counted_once(tmp_path, tiny_model_fold
     assert main([*command, "--broken", "0.5"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"{tmp_path.name}: 4 pictures, 4 captions") and "2 of 6 pictures (33.3%)" in printed
-    assert main(command) == 2 and "1.png" in capsys.readouterr().err
+    assert main(command) == 2 and "(--broken SHARE leaves out pictures" in capsys.readouterr().err
     assert main([*command, "--broken", "1.5"]) == 2 and "--broken is 1.5" in capsys.readouterr().err
 
 

@@ -57,6 +57,8 @@ def test_only_regular_files_and_no_endless_line(tmp_path, monkeypatch):
         for read in (read_text, lambda path: list(read_lines(path))):
             with pytest.raises(DataError, match=f"is {what}, wanted a text file"):
                 read(path)
+    with pytest.raises(FileNotFoundError, match="^there is no file .*none.txt$"):
+        read_text(tmp_path / "none.txt")
     monkeypatch.setattr(textfiles, "MAX_LINE", 10)
     path = tmp_path / "long.txt"
     path.write_text("short\n" + "x" * 9 + "\n" + "y" * 11)

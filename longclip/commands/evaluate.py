@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.data import read_sets
     from ..evaluation.features import read_features
     from ..evaluation.zeroshot import read_templates
+    from ..images import ImageError
 
     check_names(args.measure)
     for option, value in (("--batch", args.batch), ("--explained", args.explained)):
@@ -103,7 +104,10 @@ def run(args: argparse.Namespace) -> int:
     measured = {data.name: data for data in sets}
     for data in sets:
         for number, (name, encoder) in enumerate(encoders.items()):
-            features = read_features(encoder, data, args.batch, args.broken)
+            try:
+                features = read_features(encoder, data, args.batch, args.broken)
+            except ImageError as error:
+                raise ImageError(f"{error} (--broken SHARE leaves out pictures that cannot be read)") from None
             figures[data.name][name] = measure_features(features, names, **options)
             if not number:
                 copies = describe_copies(find_copies(features.images, features.data.pictures), features.data)
