@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import zipfile
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
+import PIL.Image
 import pytest
 from forms import PAIR, form, found
 
@@ -173,3 +175,55 @@ def test_a_public_page_trains_only_where_it_is_told_to():
 def test_a_run_that_has_no_state_cannot_be_finished(tiny_clip, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no state"):
         finish.finish(Recipe("a", str(tiny_clip), steps=1), tmp_path)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of so many pictures and captions, by name; every second picture is the one before it."""
+
+    def write(count: int) -> str:
+        lines = []
+        for number in range(count):
+            PIL.Image.new("RGB", (8, 8), (number // 2, 0, 0)).save(tmp_path / f"{number}.png")
+            lines.append(json.dumps({"image": f"{number}.png", "caption": f"Number {number}. It is <b>red</b>."}))
+        (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
+        return f"table:{tmp_path / 'pairs.jsonl'}"
+
+    return write
+
+
+def test_the_plan_says_what_is_in_the_data_and_what_is_wrong_with_it(handlers, tiny_clip, table, monkeypatch):
+    words = handlers.describe(*plan(tiny_clip, data=table(60), batch=64))
+    assert "It learns from 48 pairs of pairs; of the 48 rows of a batch, " in words
+    assert "A batch of 64 is more than there are pairs: it is made 48." in words
+    assert "have the same picture and" in words and "other&#x27;s wrong answer" in words
+    assert "hardly learn" not in words and "picture book alone" not in words
+    words = handlers.describe(*plan(tiny_clip, data=table(30), batch=64, objective="primary-component", components=16))
+    assert "Batch is 64, and there are 18 pairs to train on" not in words and "made 18" in words
+    words = handlers.describe(*plan(tiny_clip, data=table(20), batch=64, objective="primary-component", components=16))
+    assert "Batch is 64, and there are 8 pairs to train on; 8 pairs have at most 7 principal components" in words
+    assert "There is no file" in handlers.describe(*plan(tiny_clip, data="table:/nowhere.jsonl"))
+    monkeypatch.setattr("demos.finetuning.plan.READ_AT_ONCE", 10)
+    assert "it is read when the training starts" in handlers.describe(*plan(tiny_clip, data=table(60)))
+
+
+def test_a_training_that_can_hardly_learn_says_so_while_it_runs_and_after(handlers, tiny_clip):
+    updates = shown(handlers, *plan(tiny_clip, rate=1e-6))
+    assert any("This run can hardly learn: its 3 steps at up to 1e-06" in str(update["status"]) for update in updates)
+    assert (
+        "can hardly learn" in updates[-1]["outcome"]
+        and "Better: a learning rate of 1e-05, more minutes." in updates[-1]["outcome"]
+    )
+    made = handlers.trainings._now.recipe
+    assert 0 < made.warmup_steps <= made.steps / 2 + 1
+
+
+def test_an_interpreter_that_ends_waits_for_the_step_under_way(tiny_clip, monkeypatch):
+    monkeypatch.setattr(estimate, "estimate_steps", lambda recipe, seconds: 10_000)
+    training = trainings.Trainings().start(Plan(base=str(tiny_clip)).recipe(Context()), 60)
+    while not training.step:
+        training.watch()
+        assert not training.over.wait(0.01), training.problem
+    trainings.end_all()
+    assert training.over.is_set() and "page was closed" in training.problem and training.step < 10_000
+    assert not Path(training.place.name).exists()

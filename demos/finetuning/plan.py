@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
 
 from demos.context import Context, Unavailable
 from demos.pieces import visible
 from longclip.registry import ModelSpec
+from longclip.training.preview import Preview, Warned, preview
 from longclip.training.recipe import PICTURE_BOOK, Recipe
+from longclip.training.sources import read_training_data
 
 MATCHING, CONTRASTIVE = "primary-component", "contrastive"
 SHORTEST, LONGEST = 1, 30
@@ -19,6 +25,9 @@ HELD_OUT = 120
 # Of rates that suit a model of the drawn world, which has little to lose, and one that was trained for months.
 RATE, GENTLE_RATE = 1e-4, 1e-5
 RATES = (1e-3, 3e-4, RATE, 3e-5, GENTLE_RATE, 1e-6)
+# Steps of a plan whose number of steps is not known yet: more than anybody would warn of. Bytes of a data set's file up to
+# which it is read while the form is filled in.
+MANY, READ_AT_ONCE = 1_000_000, 8_000_000
 _NAME = re.compile(r"\w[\w.-]{0,39}")
 
 
@@ -54,7 +63,7 @@ class Plan:
 
     def recipe(self, context: Context) -> Recipe:
         """What is to be trained, its number of steps left open. Raises ValueError or Unavailable, with a sentence."""
-        name, base = (self.name or "").strip(), self.find_base(context)
+        name, base, data = (self.name or "").strip(), self.find_base(context), self._data(context)
         if not _NAME.fullmatch(name):
             raise ValueError(f"The model's name is {name!r}: wanted up to 40 letters, digits, dots and dashes.")
         if not SHORTEST <= self.minutes <= LONGEST:
@@ -66,7 +75,7 @@ class Plan:
         return Recipe(
             name,
             str(base.path) if base.source in ("local", "trained") else base.name,
-            data=self._data(context) or PICTURE_BOOK,
+            data=data or PICTURE_BOOK,
             held_out=HELD_OUT,
             validate_on=HELD_OUT,
             objective=self.objective,
@@ -76,8 +85,9 @@ class Plan:
             token_states=self.token_states,
             summary_drop=self.summary_drop,
             sentences="sample" if self.sample else "all",
-            family_share=self.families,
-            subjects=8,
+            # Of drawn scenes alone.
+            family_share=0.0 if data else self.families,
+            subjects=0 if data else 8,
             batch=int(self.batch),
             components=int(self.components),
             short_details=0.5,
@@ -118,7 +128,21 @@ class Plan:
             sentences.append(
                 f"{100 * self.summary_drop:.0f} % of the long captions lose their summary, so that the rest must be read."
             )
-        return f'<p class="report">{visible(" ".join(sentences + self._extras()))}</p>'
+        found, wrong = self._about_data(context) if data else ([], "")
+        return f'<p class="report">{visible(" ".join(sentences + found + self._extras()))}</p>{wrong}'
+
+    def _about_data(self, context: Context) -> tuple[list[str], str]:
+        """What there is in a data set, in sentences, and as HTML what is wrong with it; how many steps there will be is open."""
+        try:
+            given = replace(self.recipe(context), steps=MANY)
+            path = Path(given.data.partition(":")[2] or given.data)
+            if path.is_file() and path.stat().st_size > READ_AT_ONCE:
+                return ["The data set is large: it is read when the training starts."], ""
+            ahead = _look_at(json.dumps(asdict(given)), path.stat().st_mtime_ns if path.exists() else 0)
+        except (ValueError, OSError, Unavailable) as error:
+            return [], f'<p class="notice">{visible(sentence(error))}</p>'
+        # The first fact is how many pairs there are, the last how many rows of a batch are alike.
+        return [f"It {ahead.facts[0]}; {ahead.facts[-1]}."], warnings(ahead.warnings)
 
     def _data(self, context: Context) -> str:
         """The data set of the visitor's own machine, if any: a public page opens no file."""
@@ -132,6 +156,34 @@ class Plan:
             "token_states": "On short captions its token states are held near those of the base.",
         }
         return [sentence for name, sentence in told.items() if getattr(self, name)]
+
+
+@lru_cache(maxsize=4)
+def _look_at(recipe: str, changed: int) -> Preview:
+    """What training by a recipe, as JSON, will do; looked at again where its data were `changed`."""
+    given = Recipe(**json.loads(recipe))
+    fitted, data, held_out = read_training_data(given)
+    return preview(given, fitted, data, held_out)
+
+
+def warnings(found: Sequence[Warned]) -> str:
+    """HTML: why a training may learn little; nothing where it may learn much."""
+    return "".join(f'<p class="notice">{visible(_told(warned))}</p>' for warned in found)
+
+
+def _told(warned: Warned) -> str:
+    """A warning in the words of the form, whose steps are as many as its minutes allow."""
+    words = {"steps": "more minutes", "epochs": "more minutes", "warmup": "more minutes"}
+    words |= {"batch": "a batch of {:g}", "learning_rate": "a learning rate of {:g}"}
+    better = list(dict.fromkeys(words[name].format(value) for name, value in warned.better.items() if name in words))
+    advice = f" Better: {', '.join(better)}." if better else ""
+    return f"{warned.sentence[:1].upper()}{warned.sentence[1:]}.{advice}"
+
+
+def sentence(error: Exception) -> str:
+    """The first line of an error's message as a sentence."""
+    text = (str(error).splitlines() or [type(error).__name__])[0].strip().rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def command_line(recipe: Recipe) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from demos.finetuning.figures import training_figure
+from demos.finetuning.plan import warnings
 from demos.finetuning.trainings import Training
 from demos.pieces import numbers_table, visible
-from longclip.training.preview import Warned
 
 # Figures that are no losses.
 _WATCHED = ("positive cosine", "negative cosine", "temperature")
@@ -31,20 +30,6 @@ Lines = dict[str, list[tuple[int, float]]]
 def status(training: Training) -> str:
     """What is being done, the rate, the time that is left, and why the training may learn little."""
     return _stage(training) + warnings(training.warnings)
-
-
-def warnings(found: Sequence[Warned]) -> str:
-    """Why a training may learn little; nothing where it may learn much."""
-    return "".join(f'<p class="notice">{visible(_told(warned))}</p>' for warned in found)
-
-
-def _told(warned: Warned) -> str:
-    """A warning in the words of the form, whose steps are as many as its minutes allow."""
-    words = {"steps": "more minutes", "epochs": "more minutes", "warmup": "more minutes"}
-    words |= {"batch": "a batch of {:g}", "learning_rate": "a learning rate of {:g}"}
-    better = list(dict.fromkeys(words[name].format(value) for name, value in warned.better.items() if name in words))
-    advice = f" Better: {', '.join(better)}." if better else ""
-    return f"{warned.sentence[:1].upper()}{warned.sentence[1:]}.{advice}"
 
 
 def _stage(training: Training) -> str:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from threading import Event, Lock, Thread, get_native_id
 from weakref import WeakSet
 
-from demos.finetuning.plan import command_line
+from demos.finetuning.plan import command_line, sentence
 from longclip.training.preview import Preview, Warned
 from longclip.training.recipe import Recipe
 
@@ -115,7 +115,7 @@ class Training:
         except FloatingPointError:
             self.problem = f"The loss stopped being a number after step {self.step}: choose a lower learning rate."
         except (ValueError, OSError) as error:
-            self.problem = _sentence(error)
+            self.problem = sentence(error)
         except Exception as error:
             log.exception("training failed")
             self.problem = f"The training failed ({type(error).__name__})."
@@ -229,8 +229,3 @@ def _pack(folder: Path, archive: Path) -> None:
     with zipfile.ZipFile(archive, "w") as file:
         for path in sorted(folder.iterdir()):
             file.write(path, f"{folder.name}/{path.name}")
-
-
-def _sentence(error: Exception) -> str:
-    text = (str(error).splitlines() or [type(error).__name__])[0].strip().rstrip(".")
-    return f"{text[:1].upper()}{text[1:]}."

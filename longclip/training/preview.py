@@ -179,7 +179,7 @@ def _about_twins(recipe: Recipe, data: PairData) -> tuple[str, list[Warned]]:
     found = " and ".join(f"{count:.3g} have the same {what}" for what, count in many.items())
     sentence = (
         f"{of}, {found} as another row, and each counts as the other's wrong answer: one row a picture, with all its captions, "
-        f"captions that say something of their own, or a smaller batch ({flag('batch')}) make them fewer"
+        f"captions that say something of their own, or a smaller batch make them fewer"
     )
     return fact, [Warned(sentence)]
 
