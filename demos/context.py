@@ -321,6 +321,6 @@ def _read_detector() -> Detector:
 def _read_book() -> Gallery:
     folder = assets() / "gallery"
     try:
-        return Gallery.from_folder(folder)
+        return Gallery.from_folder(folder).readable()
     except (GalleryError, FileNotFoundError) as error:
         raise Unavailable(f"The picture book's gallery is not here: {error}.") from error

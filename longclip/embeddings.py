@@ -46,6 +46,17 @@ def read_embeddings(path: Path, name: str, shape: tuple[int, int], origin: Mappi
     return stored / lengths if np.all(np.abs(lengths - 1) < 0.01) else None
 
 
+def read_origin(path: Path) -> dict[str, str]:
+    """Of what, and by which embedder, a file's embeddings were made; nothing for a damaged file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError):
+        return {}
+
+
 def map_embeddings(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a file by name, read-only, mapped into memory and not read; and their origin.
 
@@ -62,6 +73,6 @@ def map_embeddings(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             first, last = entry["data_offsets"]
             dtype = _DTYPES[entry["dtype"]]
             arrays[name] = content[start + first : start + last].view(dtype).reshape(entry["shape"])
-    except (ValueError, KeyError, OverflowError, MemoryError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged: remove it, and it is made anew ({error})") from None
+    except (ValueError, KeyError, TypeError, OverflowError, MemoryError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): index again, and it is made anew") from None
     return arrays, origin

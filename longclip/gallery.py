@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ import numpy as np
 from longclip.contents import hash_content, hash_file
 from longclip.data.left_out import LeftOut
 from longclip.data.readers.listed import Listed, group_listed, read_listed_folder
-from longclip.embeddings import read_embeddings, write_embeddings
+from longclip.embeddings import read_embeddings, read_origin, write_embeddings
 from longclip.images import ImageError, open_image
 from longclip.textfiles import DataError
 
@@ -154,6 +156,24 @@ class Gallery:
             caption_embeddings={identity: embedded[rows] for identity, embedded in self.caption_embeddings.items()},
         )
 
+    def readable(self) -> Gallery:
+        """The gallery without the pictures that cannot be decoded, each named in `skipped`; itself where there is none.
+
+        Each is decoded, but where stored embeddings tell that all of them were. Raises GalleryError where none is left.
+        """
+        files = sorted((self.folder / EMBEDDINGS).glob("*.safetensors")) if self.folder else []
+        if any(read_origin(file).get("rows") == self._rows_digest() for file in files):
+            return self
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            faults = list(pool.map(_find_fault, self.pictures))
+        rows = [row for row, fault in enumerate(faults) if fault is None]
+        if len(rows) == len(self):
+            return self
+        named = [str(fault).replace("the picture", self.ids[row], 1) for row, fault in enumerate(faults) if fault]
+        if not rows:
+            raise GalleryError(f"none of the {len(self):,} pictures can be read: {named[0]}")
+        return replace(self.select(rows), skipped=(*self.skipped, *named))
+
     def embed(self, encoder: Encoder, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         """The pictures' embeddings by this encoder, float32 [n, dim], unit rows.
 
@@ -224,6 +244,14 @@ class Gallery:
 
 def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def _find_fault(picture: Path | bytes) -> ImageError | None:
+    try:
+        open_image(picture)
+    except ImageError as error:
+        return error
+    return None
 
 
 def _content(picture: Path | bytes) -> str:

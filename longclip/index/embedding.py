@@ -19,8 +19,8 @@ from .rows import Row
 if TYPE_CHECKING:
     from ..encoder import Encoder
 
-# Pictures whose files are held at once.
-CHUNK = 256
+# Pictures whose files are held at once, and their bytes.
+CHUNK, CHUNK_BYTES = 256, 256_000_000
 
 
 @dataclass
@@ -40,14 +40,19 @@ class PartEmbedder:
         how many pictures are done.
         """
         broken: dict[int, str] = {}
-        images, image_keys = self._embed_pictures(rows, broken, note)
-        arrays = {IMAGE: images, f"{IMAGE}_keys": image_keys}
         captions = {number: row.caption for number, row in enumerate(rows) if row.caption}
+        # Captions are work too: of a part with both, its pictures are half.
+        share = len(rows) / (len(rows) + len(captions))
+        images, image_keys = self._embed_pictures(rows, broken, lambda done: note(int(share * done)))
+        arrays = {IMAGE: images, f"{IMAGE}_keys": image_keys}
         if captions:
             keys = {number: _key(text.encode("utf-8", "surrogatepass")) for number, text in captions.items()}
 
             def encode(numbers: list[int]) -> np.ndarray:
-                return self.encoder.encode_text([captions[number] for number in numbers], progress=lambda *_: note(len(rows)))
+                def tell(done: int, total: int) -> None:
+                    note(int(len(rows) * (share + (1 - share) * done / total)))
+
+                return self.encoder.encode_text([captions[number] for number in numbers], progress=tell)
 
             arrays[TEXT], arrays[f"{TEXT}_keys"] = self._fill(TEXT, len(rows), keys, encode)
         return arrays, broken
@@ -57,29 +62,42 @@ class PartEmbedder:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings and content keys of the rows' pictures; NaN for those that are `broken`, which is filled."""
         parts = []
-        for first in range(0, len(rows), CHUNK):
-            contents: dict[int, bytes] = {}
-            for number, row in enumerate(rows[first : first + CHUNK]):
-                try:
-                    contents[number] = row.read()
-                except (ImageError, DataError, OSError) as error:
-                    broken[first + number] = f"{row.id}: {error}"
+        first = 0
+        while first < len(rows):
+            contents, end = self._read(rows, first, broken)
 
             def encode(numbers: list[int], first: int = first, contents: dict[int, bytes] = contents) -> np.ndarray:
                 def refuse(number: int, error: ImageError) -> None:
                     row = first + numbers[number]
                     broken[row] = str(error).replace("the picture", rows[row].id, 1)
 
-                return self.encoder.encode_image([contents[number] for number in numbers], refuse=refuse)
+                def tell(done: int, total: int) -> None:
+                    note(first + len(contents) - total + done)
+
+                return self.encoder.encode_image([contents[number] for number in numbers], progress=tell, refuse=refuse)
 
             keys = {number: _key(content) for number, content in contents.items()}
-            parts.append(self._fill(IMAGE, min(CHUNK, len(rows) - first), keys, encode))
+            parts.append(self._fill(IMAGE, end - first, keys, encode))
             # Copies of a broken picture are not tried again, but they are broken too.
             for number in np.flatnonzero(np.isnan(parts[-1][0][:, 0])).tolist():
                 broken.setdefault(first + number, f"{rows[first + number].id} is a copy of a picture that is refused")
+            first = end
             note(first)
         vectors, keys = zip(*parts, strict=True)
         return np.concatenate(vectors), np.concatenate(keys)
+
+    def _read(self, rows: list[Row], first: int, broken: dict[int, str]) -> tuple[dict[int, bytes], int]:
+        """The files of as many rows from `first` on as are held at once, by number from there; and where the next begin."""
+        contents: dict[int, bytes] = {}
+        size, end = 0, first
+        while end < len(rows) and end - first < CHUNK and size < CHUNK_BYTES:
+            try:
+                contents[end - first] = rows[end].read()
+                size += len(contents[end - first])
+            except (ImageError, DataError, OSError) as error:
+                broken[end] = f"{rows[end].id}: {error}"
+            end += 1
+        return contents, end
 
     def _fill(
         self, kind: str, count: int, keys: dict[int, bytes], encode: Callable[[list[int]], np.ndarray]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..embeddings import map_embeddings
+from ..gallery import IMAGE, TEXT
 
 KEY_BYTES = 16
 
@@ -19,13 +20,15 @@ class Leftovers:
     A key takes 16 bytes of memory and its place 8, also where ten million pictures were moved.
     """
 
-    def __init__(self, folder: Path, wanted: Container[str]) -> None:
+    def __init__(self, folder: Path, wanted: Container[str], dim: int) -> None:
         self._files: list[dict[str, np.ndarray]] = []
         for file in sorted(folder.glob("*.safetensors")):
             # Damaged, or removed by another process: then there is only more to encode.
             with suppress(ValueError, OSError):
                 if file.stem not in wanted:
-                    self._files.append(map_embeddings(file)[0])
+                    arrays = map_embeddings(file)[0]
+                    if all(_fits(arrays, kind, dim) for kind in (IMAGE, TEXT) if kind in arrays):
+                        self._files.append(arrays)
         self._kinds: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def find(self, kind: str, keys: Sequence[bytes]) -> list[np.ndarray | None]:
@@ -43,7 +46,7 @@ class Leftovers:
         for row, file, same in zip(rows, files, known[rows] == wanted, strict=True):
             vector = self._files[file][kind][row - starts[file]] if same else None
             # One of NaN is of a picture that was broken: whether it still is, is found anew.
-            found.append(None if vector is None or np.isnan(vector[0]) else vector)
+            found.append(vector if vector is not None and abs(np.linalg.norm(vector) - 1) < 0.01 else None)
         return found
 
     def _read(self, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -54,3 +57,9 @@ class Leftovers:
         joined = np.concatenate([none, *tables])
         known = np.ascontiguousarray(joined).view(f"S{KEY_BYTES}").ravel()
         return known, np.argsort(known, kind="stable"), starts
+
+
+def _fits(arrays: dict[str, np.ndarray], kind: str, dim: int) -> bool:
+    """Whether there is a vector of float32 [dim] for each key."""
+    vectors, keys = arrays[kind], arrays.get(f"{kind}_keys")
+    return keys is not None and vectors.dtype == np.float32 and vectors.shape == (len(keys), dim)

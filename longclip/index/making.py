@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from ..embeddings import map_embeddings, write_embeddings
-from ..gallery import GalleryError
+from ..gallery import IMAGE, TEXT, GalleryError
 from .embedding import PartEmbedder
 from .leftovers import Leftovers
 from .plan import GALLERY, KEPT, LOCKS, MEAN, ROWS, VECTORS, Part, Plan, make_plan, read_part, read_plan, vectors_folder
-from .stored import StoredGallery
+from .stored import StoredGallery, check_block
 
 if TYPE_CHECKING:
     from ..encoder import Encoder
@@ -101,7 +101,7 @@ class _Work:
         self.vectors = vectors_folder(self.folder, self.encoder)
         for place in (self.vectors, self.folder / LOCKS):
             place.mkdir(parents=True, exist_ok=True)
-        leftovers = Leftovers(self.vectors, {part.name for part in self.plan.parts})
+        leftovers = Leftovers(self.vectors, {part.name for part in self.plan.parts}, self.encoder.dim)
         self.embedder = PartEmbedder(self.encoder, leftovers, self.making.encoded, self.making.reused)
         self.done = 0
         waiting = _rotate(self.plan.parts)
@@ -115,6 +115,7 @@ class _Work:
     def _has_made(self, part: Part) -> bool:
         """Whether the part is there, perhaps made just now; not if another process is at it."""
         path = self.vectors / f"{part.name}.safetensors"
+        self._remove_damaged(part, path)
         if not path.is_file():
             claim = self.folder / LOCKS / f"{self.vectors.name}-{part.name}.lock"
             with suppress(Timeout), FileLock(claim, timeout=0):
@@ -127,6 +128,18 @@ class _Work:
         self.done += part.rows
         self.note(self.done)
         return True
+
+    def _remove_damaged(self, part: Part, path: Path) -> None:
+        """Removes a file that is there and holds no vectors of this part by this encoder: it is made anew."""
+        try:
+            arrays = map_embeddings(path)[0]
+            for kind in (IMAGE, TEXT):
+                if kind == IMAGE or kind in arrays:
+                    check_block(arrays[kind], part, self.encoder.dim, path)
+        except FileNotFoundError:
+            pass
+        except (ValueError, KeyError):
+            path.unlink(missing_ok=True)
 
     def _make(self, part: Part, path: Path) -> None:
         rows = read_part(self.folder, part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -105,8 +106,10 @@ class StoredGallery:
         found = {}
         for folder in sorted((self.folder / VECTORS).glob("*@*")):
             file = next((file for part in self.plan.parts if (file := folder / f"{part.name}.safetensors").is_file()), None)
-            if file:
-                found[folder.name] = map_embeddings(file)[1]["model"]
+            # One that is damaged speaks for no model; indexing makes it anew.
+            with suppress(ValueError, KeyError):
+                if file:
+                    found[folder.name] = map_embeddings(file)[1]["model"]
         return found
 
     def vectors(self, encoder: Encoder | str, kind: str = IMAGE) -> Vectors:
@@ -124,7 +127,9 @@ class StoredGallery:
             arrays, origin = map_embeddings(file)
             broken += json.loads(origin["broken"]).values()
             if kind in arrays:
-                blocks.append(_check(arrays[kind], part, file))
+                dim = blocks[0].shape[1] if isinstance(encoder, str) and blocks else getattr(encoder, "dim", None)
+                check_block(arrays[kind], part, dim, file)
+                blocks.append(arrays[kind])
                 starts.append(start)
         if not blocks:
             what = "pictures" if kind == IMAGE else "captions"
@@ -182,7 +187,8 @@ class StoredGallery:
         return self.folder / VECTORS / encoder if isinstance(encoder, str) else vectors_folder(self.folder, encoder)
 
 
-def _check(block: np.ndarray, part: Part, file: Path) -> np.ndarray:
-    if len(block) != part.rows:
-        raise GalleryError(f"{file} has {len(block)} rows, and its part {part.rows}: remove it and index again")
-    return block
+def check_block(block: np.ndarray, part: Part, dim: int | None, file: Path) -> None:
+    """Raises GalleryError where a file's vectors are not float32 [rows of the part, dim]."""
+    if block.dtype != np.float32 or block.ndim != 2 or len(block) != part.rows or dim not in (None, block.shape[1]):
+        found = f"{block.dtype} {list(block.shape)}"
+        raise GalleryError(f"{file} holds vectors of {found}, wanted float32 [{part.rows}, {dim or 'dim'}]: index again")
