@@ -132,7 +132,7 @@ class Plan:
         return f'<p class="report">{visible(" ".join(sentences + found + self._extras()))}</p>{wrong}'
 
     def _about_data(self, context: Context) -> tuple[list[str], str]:
-        """What there is in a data set, in sentences, and as HTML what is wrong with it; how many steps there will be is open."""
+        """What there is in a data set, in sentences, and as HTML what is wrong with it; its steps are not known yet."""
         try:
             given = replace(self.recipe(context), steps=MANY)
             path = Path(given.data.partition(":")[2] or given.data)
