@@ -117,9 +117,13 @@ class Tokenizer:
         path = Path(path)
         if vocab_size == CLIP_VOCABULARY:
             return cls.full(context_length)
-        tokenizer = cls.from_folder(path if path.is_dir() else path.parent, context_length)
+        try:
+            tokenizer = cls.from_folder(path if path.is_dir() else path.parent, context_length)
+        except FileNotFoundError as error:
+            why = f"{path.name} has {vocab_size:,} tokens where CLIP has {CLIP_VOCABULARY:,}, and no tokenizer lies beside it"
+            raise FileNotFoundError(f"{why}: {error}") from None
         if len(tokenizer.vocab) != vocab_size:
-            raise ValueError(f"the tokenizer of {path} has {len(tokenizer.vocab)} tokens, the model {vocab_size}")
+            raise ValueError(f"the tokenizer of {path.name} has {len(tokenizer.vocab)} tokens, the model {vocab_size}")
         return tokenizer
 
     def with_length(self, context_length: int) -> Tokenizer:
@@ -242,5 +246,5 @@ def _read_vocabulary(folder: Path) -> tuple[dict[str, int], list[Merge]]:
         vocab = json.loads(parts[0].read_text(encoding="utf-8"))
         lines = [line for line in parts[1].read_text(encoding="utf-8").split("\n")[1:] if line.strip()]
     else:
-        raise FileNotFoundError(f"no tokenizer in {folder}: wanted tokenizer.json, or vocab.json and merges.txt")
+        raise FileNotFoundError(f"no tokenizer in {folder.name}: wanted tokenizer.json, or vocab.json and merges.txt")
     return vocab, [tuple(line.split()) if isinstance(line, str) else tuple(line) for line in lines]

@@ -252,6 +252,8 @@ def test_load_and_every_command_take_a_configuration(tmp_path, capsys, caplog, t
     assert "its configuration is configuration.json" in caplog.text and "configuration.json" in encoder.spec.note
     for given in (encoder, longclip.load(f"{file}#{config}")):
         assert (given.encode_text(texts) == wanted).all()
+    with pytest.raises(FileNotFoundError, match="w.pt has .* tokens where CLIP has 49,408, and no tokenizer"):
+        longclip.load(file, config=base.config)
     with pytest.raises(ValueError, match="names a configuration already"):
         longclip.load(f"{file}#{config}", config=config)
     with pytest.raises(ValueError, match="has its own configuration|with its own configuration"):
