@@ -16,7 +16,7 @@ from longclip.objectives.positive_pairs import mean_negative_cosine, positive_pa
 from longclip.objectives.primary_component import coarse_features, primary_component_losses
 from longclip.objectives.self_distillation import self_distillation_loss
 from longclip.objectives.square import square_loss
-from longclip.objectives.token_states import token_state_loss
+from longclip.objectives.token_states import even_reading, token_state_loss
 from longclip.objectives.word_naming import FADING, NAMED, word_codes, word_naming_loss
 
 
@@ -157,8 +157,9 @@ def test_hard_negatives_join_the_choices_of_their_batch(smoothing):
     assert hard_negative_loss(image, text, negatives, none, 8.0).item() == pytest.approx(plain.item(), abs=1e-9)
 
 
-def test_self_distillation_equals_its_definition():
-    image, text, share = features(5, 4, 0), features(5, 4, 1), 0.3
+@pytest.mark.parametrize("share", [0.3, 1])
+def test_self_distillation_equals_its_definition(share):
+    image, text = features(5, 4, 0), features(5, 4, 1)
     logits = (6.0 * image @ text.T).numpy()
 
     def softmax(row):
@@ -208,6 +209,21 @@ def test_token_states_are_compared_position_by_position():
         token_state_loss(states, base[:, :5], counted)
 
 
+def test_read_evenly_states_vary_alike_in_all_directions():
+    """To variance / (variance + 0.02) in each of them, which is known here: the axes, turned."""
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64))[0]
+    scales, shift = torch.tensor([3.0, 1.0, 0.2, 0.05], dtype=torch.float64), torch.arange(4.0, dtype=torch.float64)
+    raw = torch.randn(8, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    # Columns of mean 0 and variance 1, at right angles to each other.
+    columns = torch.linalg.qr(raw - raw.mean(0))[0] * math.sqrt(7)
+    mean, reading = even_reading(columns * scales @ turn.T + shift)
+    assert torch.allclose(mean, shift, rtol=0, atol=EXACT)
+    wanted = turn @ torch.diag((scales**2 + 0.02).rsqrt()) @ turn.T
+    assert torch.allclose(reading, wanted, rtol=0, atol=EXACT)
+    with pytest.raises(ValueError, match="got 7 text states, wanted at least 8"):
+        even_reading(columns[:7])
+
+
 def test_each_word_is_named_with_those_before():
     generator = torch.Generator().manual_seed(0)
     states = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -225,6 +241,9 @@ def test_each_word_is_named_with_those_before():
     assert word_naming_loss(states, ids, torch.zeros_like(words), codes).item() == 0
     with pytest.raises(ValueError, match=r"\[3, 5, 4\], ids \[3, 4\]"):
         word_naming_loss(states, ids[:, :4], words, codes)
+    for wrong in ((states, ids, words[:, :4], codes), (states, ids, words, codes[..., :3])):
+        with pytest.raises(ValueError, match="states"):
+            word_naming_loss(*wrong)
 
 
 def test_codes_are_the_same_for_everyone_and_fade():

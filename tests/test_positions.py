@@ -46,6 +46,7 @@ def test_the_smallest_table_is_stretched_by_its_two_last_rows():
     table = torch.tensor([[5.0], [1.0], [3.0]], dtype=torch.float64)
     assert stretch_positions(table, keep=1, ratio=2)[:, 0].tolist() == [5, 1, 2, 3, 4]
     assert torch.equal(stretch_positions(table, keep=0, ratio=1), table)
+    assert stretched_length(77) == 248, "what the authors chose"
 
 
 @pytest.mark.parametrize(("rows", "length"), [(77, 248), (77, 77), (5, 2), (3, 9)])
