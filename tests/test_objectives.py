@@ -207,6 +207,8 @@ def test_token_states_are_compared_position_by_position():
     assert token_state_loss(states, base, counted, reading).item() == pytest.approx(read.item(), rel=1e-12)
     with pytest.raises(ValueError, match=r"\[3, 6, 4\].*\[3, 5, 4\]"):
         token_state_loss(states, base[:, :5], counted)
+    with pytest.raises(ValueError, match=r"counted \[3, 5\]; wanted"):
+        token_state_loss(states, base, counted[:, :5])
 
 
 def test_read_evenly_states_vary_alike_in_all_directions():
