@@ -15,6 +15,7 @@ import gradio as gr
 
 from demos import attribution, evaluation, finetuning, generation, maps, retrieval
 from demos.context import Context, Unavailable
+from demos.events import check_events, private
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.devices import choose_device
 from longclip.projection import warm_up
@@ -61,9 +62,10 @@ def build(context: Context) -> gr.Blocks:
             for module in TABS:
                 with gr.Tab(module.TITLE, id=module.NAME) as tab:
                     module.build(context, page, selection)
-                tab.select(None, js=IN_ADDRESS % module.NAME, api_visibility="private", show_progress="hidden")
-        opened = page.load(open_tab, None, tabs, api_visibility="private", show_progress="hidden")
-        opened.then(None, js=OPENED, api_visibility="private", show_progress="hidden")
+                tab.select(None, js=IN_ADDRESS % module.NAME, **private())
+        opened = page.load(open_tab, None, tabs, **private())
+        opened.then(None, js=OPENED, **private())
+    check_events(page)
     return page.queue(max_size=QUEUE)
 
 

@@ -17,6 +17,7 @@ from demos.attribution.lengths import CAPTION, GALLERY, PLOTS, Lengths, check_dr
 from demos.attribution.order import BUDGET, LEAST_BUDGET, LEVELS, METHODS, REMOVALS, Order, Pair, most_budget
 from demos.context import Context
 from demos.doors import Doors
+from demos.events import EXPLAIN, SAVE, UPLOAD, private
 from demos.examples import EXAMPLES
 from demos.pickers import model_picker
 from demos.saving import save_on_click
@@ -126,8 +127,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             plot_png = gr.Button("PNG", elem_id="reading-png", elem_classes="quiet-button", size="sm")
             plot_csv = gr.Button("CSV", elem_id="reading-csv", elem_classes="quiet-button", size="sm")
 
-    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    heavy = {**private, "concurrency_id": "attribute", "concurrency_limit": 2, "trigger_mode": "multiple"}
+    heavy = private(EXPLAIN, trigger_mode="multiple")
     form = [explanation, pair, caption, left, right, level, method, removal, budget]
     fields, shown = [pair, caption, panel], [status, board, explanation, edited, stop, means, comparison]
     curves = [explanation, what, by, over]
@@ -138,29 +138,29 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         run = listen(fn=explanations.explain, inputs=form, outputs=shown, **heavy)
         run.then(lengths.follow, curves, curve_shown, **heavy)
 
-    opened = Doors(context, sheet).tab().select(desk.open, [selection, carried], [*fields, carried, left, right], **private)
+    opened = Doors(context, sheet).tab().select(desk.open, [selection, carried], [*fields, carried, left, right], **private())
     run_on(opened.then)
     run_on(partial(gr.on, [go.click, caption.submit, level.input, method.input, removal.input]))
     for number, chip in enumerate(chips):
-        run_on(chip.click(partial(desk.take_example, number), None, fields, **private).then)
+        run_on(chip.click(partial(desk.take_example, number), None, fields, **private()).then)
     for button, handler, inputs in ((surprise, desk.take_random, None), (carry, desk.carry, selection)):
-        run_on(button.click(handler, inputs, fields, **private).then)
-    run_on(upload.upload(desk.take_picture, [upload, pair, caption], [*fields, report], **private).then)
+        run_on(button.click(handler, inputs, fields, **private()).then)
+    run_on(upload.upload(desk.take_picture, [upload, pair, caption], [*fields, report], **private(UPLOAD)).then)
     for picker in (left, right):
-        run_on(picker.input(desk.select, [selection, left, right], selection, **private).then)
-    selection.change(lambda chosen: list(chosen.models), selection, [left, right], **private)
-    recolour.click(desk.change_colour, [edited, caption], edited, **private).then(
+        run_on(picker.input(desk.select, [selection, left, right], selection, **private()).then)
+    selection.change(lambda chosen: list(chosen.models), selection, [left, right], **private())
+    recolour.click(desk.change_colour, [edited, caption], edited, **private()).then(
         explanations.compare, [explanation, edited], [edit_status, comparison, stop], **heavy
     )
     gr.on([compare.click, edited.submit], explanations.compare, [explanation, edited], [edit_status, comparison, stop], **heavy)
     gr.on([what.input, by.input, over.input], lengths.draw, curves, curve_shown, **heavy)
-    what.input(lambda chosen: gr.update(visible=chosen != POSITION), what, by, **private)
+    what.input(lambda chosen: gr.update(visible=chosen != POSITION), what, by, **private())
     # Not by `cancels`: what runs had sent before would still arrive, and stand where it is said that they were stopped.
-    stop.click(explanations.stop, **private)
-    as_png.click(check_told, explanation, None, **private).success(None, js=SAVE_BOARD, **private)
-    plot_png.click(check_drawn, drawing, None, **private).success(None, js=SAVE_PLOT, **private)
-    save_on_click({as_csv: explanations.save_csv, as_json: explanations.save_json}, explanation, **private)
-    save_on_click({plot_csv: lengths.save_csv}, drawing, **private)
+    stop.click(explanations.stop, **private())
+    as_png.click(check_told, explanation, None, **private()).success(None, js=SAVE_BOARD, **private())
+    plot_png.click(check_drawn, drawing, None, **private()).success(None, js=SAVE_PLOT, **private())
+    save_on_click({as_csv: explanations.save_csv, as_json: explanations.save_json}, explanation, **private(SAVE))
+    save_on_click({plot_csv: lengths.save_csv}, drawing, **private(SAVE))
 
 
 def _switch(label: str, choices: list[tuple[str, str]], place: str) -> gr.Radio:

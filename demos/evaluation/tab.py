@@ -12,6 +12,7 @@ from demos.evaluation.figures import PLOTS, TO_IMAGE, TO_TEXT
 from demos.evaluation.measurements import OWN, Measurements
 from demos.evaluation.reports import Report, shipped_report
 from demos.evaluation.scoreboard import KEY, scoreboard
+from demos.events import EVALUATE, SAVE, private
 from demos.pickers import model_picker
 from demos.pieces import model_terms
 from demos.saving import save_on_click
@@ -117,16 +118,15 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                     gr.HTML(f"<h3>{plot.title}</h3><p>{plot.about}</p>")
                     drawn += [column, gr.Plot(show_label=False, container=False, visible=False), gr.HTML(visible=False)]
 
-    private = {"api_visibility": "private", "show_progress": "hidden"}
     shown, curves = [status, board, report, stop, ends], [report, part, direction]
-    settled = go.click(measurements.select, [selection, *pickers], selection, **private)
-    run = settled.then(measurements.measure, form, shown, concurrency_id="evaluate", concurrency_limit=8, **private)
-    run.then(measurements.draw, curves, drawn, **private)
-    stop.click(measurements.stop, report, shown, cancels=[run], **private).then(measurements.draw, curves, drawn, **private)
-    gr.on([part.input, direction.input], measurements.draw, curves, drawn, **private)
-    data.input(lambda choice: gr.update(visible=choice == OWN), data, path, **private)
-    selection.change(lambda chosen: list(chosen.models), selection, pickers, **private)
+    settled = go.click(measurements.select, [selection, *pickers], selection, **private())
+    run = settled.then(measurements.measure, form, shown, **private(EVALUATE))
+    run.then(measurements.draw, curves, drawn, **private())
+    stop.click(measurements.stop, report, shown, cancels=[run], **private()).then(measurements.draw, curves, drawn, **private())
+    gr.on([part.input, direction.input], measurements.draw, curves, drawn, **private())
+    data.input(lambda choice: gr.update(visible=choice == OWN), data, path, **private())
+    selection.change(lambda chosen: list(chosen.models), selection, pickers, **private())
     for picker, term in zip(pickers, terms, strict=True):
-        picker.change(partial(model_terms, context), picker, term, **private)
-    gr.on([field.change for field in form], measurements.estimate, form, estimate, **private)
-    save_on_click({as_csv: measurements.save_csv, as_json: measurements.save_json}, report, **private)
+        picker.change(partial(model_terms, context), picker, term, **private())
+    gr.on([field.change for field in form], measurements.estimate, form, estimate, **private())
+    save_on_click({as_csv: measurements.save_csv, as_json: measurements.save_json}, report, **private(SAVE))

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from demos.context import Context, Unavailable
+from demos.events import TRAIN, private
 from demos.finetuning import progress
 from demos.finetuning.plan import (
     CONTRASTIVE,
@@ -169,16 +170,15 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         )
         plot = gr.Plot(show_label=False, container=False, visible=False, elem_id="training-plot")
 
-    private = {"api_visibility": "private", "show_progress": "hidden"}
     form = [name, base, data, minutes, objective, positive_pairs, hard_negatives, distillation, token_states]
     form += [summary_drop, sample, families, batch, components, rate]
-    gr.on([field.change for field in form], handlers.describe, form, plan, trigger_mode="always_last", **private)
-    base.input(handlers.suit_rate, base, rate, **private)
+    gr.on([field.change for field in form], handlers.describe, form, plan, trigger_mode="always_last", **private())
+    base.input(handlers.suit_rate, base, rate, **private())
     outputs = [status, plot, start, stop, outcome, download, mine]
     # Many may wait at once: whoever comes second is told so, rather than left in a queue.
-    done = start.click(handlers.train, [mine, *form], outputs, concurrency_id=NAME, concurrency_limit=16, **private)
-    done.then(lambda keys: handlers.offer(keys, len(pickers) + 1), mine, [base, *pickers], **private)
-    stop.click(handlers.stop, None, stop, concurrency_id=f"{NAME} stop", **private)
+    done = start.click(handlers.train, [mine, *form], outputs, **private(TRAIN))
+    done.then(lambda keys: handlers.offer(keys, len(pickers) + 1), mine, [base, *pickers], **private())
+    stop.click(handlers.stop, None, stop, **private())
 
 
 def find_pickers(page: gr.Blocks, context: Context) -> list[Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
 from demos.context import Context
 from demos.doors import Doors
+from demos.events import DRAW, UPLOAD, private
 from demos.generation.drawings import Drawings
 from demos.generation.order import ARMS, MOST_GUIDANCE, MOST_PICTURES, MOST_SKIPPED, Order, most_steps
 from demos.generation.studio import DETECTOR, NOBODY
@@ -150,19 +149,18 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         )
 
     seen, begun = gr.State(Selection(), time_to_live=3600), gr.State(None, time_to_live=3600)
-    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     form = [prompt, negative, pipeline, model, arms, share, seed, count, steps, guidance, clip_skip]
     shown = [status, board, sketches, stop, comparison]
     begin = [go.click, prompt.submit]
-    queued = private | {"show_progress": "minimal", "show_progress_on": status}  # who waits is told of the queue
-    ready = gr.on(begin, drawings.prepare, [judge, *form], [*shown, begun], concurrency_limit=4, **queued)
-    run = ready.then(drawings.draw, begun, shown, concurrency_id="draw", concurrency_limit=1, **queued)
-    run.then(drawings.choices, sketches, [left, right, slider], **private)
-    pipeline.input(drawings.suit, [pipeline, judge], [judge, model, steps, guidance, pipeline], **private)
-    stop.click(drawings.stop, None, None, queue=False, **private)
-    gr.on([left.input, right.input], drawings.compare, [sketches, left, right], slider, **private)
-    short.click(lambda: drawings.example(long=False), None, prompt, **private)
-    long.click(lambda: drawings.example(long=True), None, prompt, **private)
-    Doors(context, status).tab().select(drawings.arrive, [selection, seen, prompt], [prompt, seen], **private)
-    carried.click(drawings.carried, selection, prompt, **private)
-    file.upload(drawings.restore, file, [*form, status], **private)
+    queued = private(DRAW, show_progress="minimal", show_progress_on=status)  # who waits is told of the queue
+    ready = gr.on(begin, drawings.prepare, [judge, *form], [*shown, begun], **queued)
+    run = ready.then(drawings.draw, begun, shown, **queued)
+    run.then(drawings.choices, sketches, [left, right, slider], **private())
+    pipeline.input(drawings.suit, [pipeline, judge], [judge, model, steps, guidance, pipeline], **private())
+    stop.click(drawings.stop, None, None, queue=False, **private())
+    gr.on([left.input, right.input], drawings.compare, [sketches, left, right], slider, **private())
+    short.click(lambda: drawings.example(long=False), None, prompt, **private())
+    long.click(lambda: drawings.example(long=True), None, prompt, **private())
+    Doors(context, status).tab().select(drawings.arrive, [selection, seen, prompt], [prompt, seen], **private())
+    carried.click(drawings.carried, selection, prompt, **private())
+    file.upload(drawings.restore, file, [*form, status], **private(UPLOAD))

@@ -9,6 +9,7 @@ import gradio as gr
 
 from demos.context import Context
 from demos.doors import RETRIEVAL, Doors
+from demos.events import MAPS, PLACE, SAVE, UPLOAD, private
 from demos.maps.component import linked_maps, plotly_file
 from demos.maps.desk import Desk
 from demos.maps.exports import FORMS
@@ -130,8 +131,6 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
         gr.HTML(CHANGED)
         changed = gr.HTML(js_on_load=POINTS, elem_id="changed")
 
-    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    working = {"concurrency_id": "maps", "concurrency_limit": 4, **private}
     form = [*pickers, gallery, method, metric, near, seed]
     drawn, marked = [status, linked, figures, changed, stop], [about, *columns, linked]
     choices, doors, runs = Choices(context), Doors(context, order), []
@@ -139,48 +138,52 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     def draw_on(event: Any) -> None:
         """Draws the maps after an event that has settled the view, and marks on them what is chosen."""
         for work, outputs in ((maps.sketch, drawn), (maps.mark, marked), (maps.finish, drawn), (maps.mark, marked)):
-            event = event.then(work, view, outputs, **working)
+            event = event.then(work, view, outputs, **private(MAPS))
             runs.append(event)
 
     def mark_on(event: Any) -> None:
         """Shows the neighbours of what is chosen."""
-        event.then(maps.mark, view, marked, **working)
+        event.then(maps.mark, view, marked, **private(PLACE))
 
-    page.load(desk.open_link, None, [view, *form, caption, among], **private)
+    page.load(desk.open_link, None, [view, *form, caption, among], **private())
     # A tab knows its parents once it is built; what it shows is made when it is opened.
-    draw_on(doors.tab().select(desk.arrive, [selection, view, seen], [view, seen, *form], **private))
-    draw_on(gr.on([go.click, method.input], desk.settle, [selection, view, *form], [view, selection], **private))
-    gallery.input(desk.show_own, gallery, own, **private)
-    draw_on(gallery.input(desk.settle, [selection, view, *form], [view, selection], **private))
+    draw_on(doors.tab().select(desk.arrive, [selection, view, seen], [view, seen, *form], **private()))
+    draw_on(gr.on([go.click, method.input], desk.settle, [selection, view, *form], [view, selection], **private()))
+    gallery.input(desk.show_own, gallery, own, **private())
+    draw_on(gallery.input(desk.settle, [selection, view, *form], [view, selection], **private()))
     added = gr.on(
-        [own_files.upload, own_files.clear], choices.take_gallery, [own_files, selection], [selection, report], **private
+        [own_files.upload, own_files.clear],
+        choices.take_gallery,
+        [own_files, selection],
+        [selection, report],
+        **private(UPLOAD),
     )
-    draw_on(added.then(desk.settle, [selection, view, *form], [view, selection], **private))
-    named = folder.submit(choices.take_folder, [folder, selection], [selection, report], **private)
-    draw_on(named.then(desk.settle, [selection, view, *form], [view, selection], **private))
-    stop.click(maps.stop, None, [status, stop], cancels=runs, **private)
+    draw_on(added.then(desk.settle, [selection, view, *form], [view, selection], **private()))
+    named = folder.submit(choices.take_folder, [folder, selection], [selection, report], **private(UPLOAD))
+    draw_on(named.then(desk.settle, [selection, view, *form], [view, selection], **private()))
+    stop.click(maps.stop, None, [status, stop], cancels=runs, **private())
 
     for html in (linked, *columns, gathered, changed):
-        picked = html.pick(desk.pick, view, [view, caption, picture], **private)
+        picked = html.pick(desk.pick, view, [view, caption, picture], **private())
         if html is changed or html is gathered:
-            picked.then(None, js=TO_POINT, **private)
+            picked.then(None, js=TO_POINT, **private())
         mark_on(picked)
-    mark_on(among.input(lambda view, among: view.changed(among=among), [view, among], view, **private))
-    mark_on(gr.on([placing.click, caption.submit], desk.place, [view, caption, picture], [view, status], **private))
-    mark_on(picture.upload(desk.place, [view, caption, picture], [view, status], **private))
+    mark_on(among.input(lambda view, among: view.changed(among=among), [view, among], view, **private()))
+    mark_on(gr.on([placing.click, caption.submit], desk.place, [view, caption, picture], [view, status], **private(UPLOAD)))
+    mark_on(picture.upload(desk.place, [view, caption, picture], [view, status], **private(UPLOAD)))
     mark_on(
-        carried.click(lambda selection: selection.caption, selection, caption, **private).then(
-            desk.place, [view, caption, picture], [view, status], **private
+        carried.click(lambda selection: selection.caption, selection, caption, **private()).then(
+            desk.place, [view, caption, picture], [view, status], **private(UPLOAD)
         )
     )
-    mark_on(clear.click(desk.take_away, view, [view, caption, picture], **private))
-    linked.lost(maps.redraw, view, linked, **private)
-    linked.lasso(desk.gather, view, [caught, gathered, gathering, status], **private)
-    draw_on(map_these.click(desk.map_caught, [view, selection, caught], [view, selection, gallery], **private))
-    search_these.click(desk.search_caught, [selection, caught], selection, **private).then(
-        partial(doors.open, RETRIEVAL), None, doors.tabs(), **private
+    mark_on(clear.click(desk.take_away, view, [view, caption, picture], **private()))
+    linked.lost(maps.redraw, view, linked, **private(PLACE))
+    linked.lasso(desk.gather, view, [caught, gathered, gathering, status], **private(PLACE))
+    draw_on(map_these.click(desk.map_caught, [view, selection, caught], [view, selection, gallery], **private()))
+    search_these.click(desk.search_caught, [selection, caught], selection, **private()).then(
+        partial(doors.open, RETRIEVAL), None, doors.tabs(), **private()
     )
-    save_on_click({button: partial(maps.export, ending=ending) for ending, button in exports.items()}, view, **private)
+    save_on_click({button: partial(maps.export, ending=ending) for ending, button in exports.items()}, view, **private(SAVE))
 
 
 def _segmented(options: list[tuple[str, str]], value: str, label: str) -> gr.Radio:

@@ -9,6 +9,7 @@ import gradio as gr
 
 from demos.context import Context
 from demos.doors import Doors
+from demos.events import ENDPOINT, LIMITS, SAVE, SEARCH, UPLOAD, private
 from demos.examples import EVERY, EXAMPLES, KINDS
 from demos.pickers import folder_box, model_picker
 from demos.pieces import model_terms
@@ -136,52 +137,51 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     pickers, terms, read, ranked = ([side[part] for side in sides] for part in ("picker", "terms", "read", "ranked"))
     doors = searches.doors = Doors(context, query_sheet)
     arrived, door = gr.State(0), gr.State("")
-    private = {"api_visibility": "private", "show_progress": "hidden"}
     form = [selection, caption, *pickers, search, gallery]
     found = [selection, answer, note, *read, *ranked, stop]
 
     # Before the other events, which would take the name.
-    gr.api(searches.rank_pictures, api_name="search", concurrency_id="search", concurrency_limit=8)
+    gr.api(searches.rank_pictures, api_name="search", concurrency_id=ENDPOINT, concurrency_limit=LIMITS[ENDPOINT])
     runs: list[Any] = []
 
     def run_on(listen: Any) -> None:
         """Searches, then draws the curve, when `listen` is a component's event, or another event's `then`."""
-        searched = listen(fn=searches.search, inputs=form, outputs=found, concurrency_id="search", **private)
-        drawn = searched.then(searches.draw_curve, selection, [curve_hint, plot, numbers], concurrency_id="search", **private)
+        searched = listen(fn=searches.search, inputs=form, outputs=found, **private(SEARCH))
+        drawn = searched.then(searches.draw_curve, selection, [curve_hint, plot, numbers], **private(SEARCH))
         runs.extend((searched, drawn))
 
     fields = [selection, caption, search, gallery, query_file]
-    run_on(page.load(choices.open_link, None, [*fields, *pickers, *terms], **private).then)
+    run_on(page.load(choices.open_link, None, [*fields, *pickers, *terms], **private()).then)
     run_on(partial(gr.on, [go.click, caption.submit, search.input, gallery.input]))
     for number, chip in enumerate(chips):
-        run_on(chip.click(partial(choices.pick_example, number), form, fields, **private).then)
-    run_on(surprise.click(choices.pick_random, form, fields, **private).then)
+        run_on(chip.click(partial(choices.pick_example, number), form, fields, **private()).then)
+    run_on(surprise.click(choices.pick_random, form, fields, **private()).then)
     for html in (*ranked, scenes):
-        picked = html.select(choices.pick, form, fields, **private)
-        picked.then(None, js=TO_QUERY, **private)
+        picked = html.select(choices.pick, form, fields, **private())
+        picked.then(None, js=TO_QUERY, **private())
         run_on(picked.then)
     for html in ranked:
-        run_on(html.like(choices.pick_like, selection, fields, **private).then)
-        carried = html.carry(choices.carry, selection, [selection, door], **private)
-        carried.then(doors.open, door, doors.tabs(), **private)
-    doors.tab().select(choices.arrive, [selection, gallery, arrived], [*fields, arrived], **private)
+        run_on(html.like(choices.pick_like, selection, fields, **private()).then)
+        carried = html.carry(choices.carry, selection, [selection, door], **private())
+        carried.then(doors.open, door, doors.tabs(), **private())
+    doors.tab().select(choices.arrive, [selection, gallery, arrived], [*fields, arrived], **private())
     run_on(arrived.change)
-    run_on(answer.select(choices.forget_picture, selection, fields, **private).then)
+    run_on(answer.select(choices.forget_picture, selection, fields, **private()).then)
     for picker, term in zip(pickers, terms, strict=True):
-        run_on(picker.input(partial(model_terms, context), picker, term, **private).then)
-    run_on(folder.submit(choices.take_folder, [folder, selection], [selection, report], **private).then)
+        run_on(picker.input(partial(model_terms, context), picker, term, **private()).then)
+    run_on(folder.submit(choices.take_folder, [folder, selection], [selection, report], **private(UPLOAD)).then)
     query, own = [selection, report, query_file], [selection, report]
     for files, handler, outputs in ((query_file, choices.take_picture, query), (own_files, choices.take_gallery, own)):
-        run_on(gr.on([files.upload, files.clear], handler, [files, selection], outputs, **private).then)
+        run_on(gr.on([files.upload, files.clear], handler, [files, selection], outputs, **private(UPLOAD)).then)
     gr.on(
         [search.change, gallery.change],
         partial(show_inputs, context.public),
         [search, gallery],
         [gallery, query_file, own_files, browser, folder],
-        **private,
+        **private(),
     )  # `change`, as Gradio fires no `input` for text that is pasted.
-    caption.change(searches.read_caption, [caption, *pickers, search], read, trigger_mode="multiple", **private)
-    stop.click(searches.stop, ranked, [*ranked, stop], cancels=runs, **private)
-    save_on_click({save: searches.save_csv}, selection, **private)
-    browser.expand(choices.browse, kind, scenes, **private)
-    gr.on([kind.input, others.click], choices.browse, kind, scenes, **private)
+    caption.change(searches.read_caption, [caption, *pickers, search], read, trigger_mode="multiple", **private())
+    stop.click(searches.stop, ranked, [*ranked, stop], cancels=runs, **private())
+    save_on_click({save: searches.save_csv}, selection, **private(SAVE))
+    browser.expand(choices.browse, kind, scenes, **private())
+    gr.on([kind.input, others.click], choices.browse, kind, scenes, **private())
