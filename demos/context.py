@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from demos.jobs import Jobs, Note
+from demos.messages import SPOKEN, Unavailable, explain, is_spoken
 from demos.selection import PICTURE_BOOK
+from demos.slots import DOWNLOAD, EMBED, LOAD, MAP, Kind
 from demos.stored import PREFIX as STORED
 from demos.stored import StoredGalleries
 from demos.trained import PREFIX, TrainedModels
+from demos.work import Key, Note, Progress, Runner
 from longclip.gallery import Gallery, GalleryError
 from longclip.generation.specs import EMBEDDED, SIGLIP
-from longclip.hub import HubError
-from longclip.images import ImageError
 from longclip.manifest import check_model
 from longclip.registry import ModelSpec, assets, available, resolve
 
@@ -41,18 +41,14 @@ KEEP_SECONDS, KEEP_SETS = 3600.0, 40
 KEEP_MODELS = 3
 # And of the diffusion pipelines, which are larger.
 KEEP_PIPELINES = 1
-# Results of a tab's own work of one kind.
+# Results of a tab's own work of one sort.
 KEEP_WORKS = 8
-# Captions a model reads in one go, and the seconds after which it goes on: a search that waits for it gets its turn between.
-BATCH, PAUSE = 32, 0.003
+# Characters that the log keeps of what a visitor asked for.
+LOGGED = 200
+# Captions a model reads in one go: a search that waits for it gets its turn between.
+BATCH = 32
 # Characters of a caption that are accepted, here and on a public page.
 LONGEST, LONGEST_PUBLIC = 200_000, 20_000
-# Errors whose message is a sentence for people.
-SPOKEN = (HubError, ImageError, GalleryError, ValueError, FileNotFoundError)
-
-
-class Unavailable(RuntimeError):
-    """A model or gallery that cannot be used now; the message is one sentence for the visitor."""
 
 
 @dataclass
@@ -66,7 +62,7 @@ class Kept:
 class Context:
     """Models and galleries of one running app. All methods may be called from any thread.
 
-    What takes long comes in pairs: an iterator of (done, all) that ends when the result is there, and the result, which is
+    What takes long comes in pairs: an iterator of `Progress` that ends when the result is there, and the result, which is
     waited for where need be. An iterator left early stops the work, unless another visitor waits for the same.
     """
 
@@ -80,7 +76,7 @@ class Context:
         self.models: dict[str, ModelSpec] = {spec.name: spec for spec in available()}
         self.trained = TrainedModels()
         self._stored = StoredGalleries()
-        self._jobs = Jobs()
+        self.runner = Runner()
         self._kept: dict[str, Kept] = {}
         self._book: Gallery | None = None
         self._lock = Lock()
@@ -104,12 +100,11 @@ class Context:
             return resolve(name)
         return None
 
-    def loading(self, name: str) -> Iterator[tuple[int, int]]:
-        """Loads a model: yields (bytes that have arrived, all) while it comes from the hub."""
+    def loading(self, name: str) -> Iterator[Progress]:
+        """Loads a model: yields the bytes that have arrived while it comes from the hub."""
         if self.spec(name) is None:
             return
-        yield from self._jobs.follow(("model", name), lambda note: self._load(name, note))
-        self._drop_models()
+        yield from self.runner.follow(*self._model(name))
 
     def encoder(self, name: str) -> Encoder:
         """A model. Raises Unavailable where it cannot be loaded."""
@@ -118,11 +113,16 @@ class Context:
                 raise Unavailable("Your model is no longer here (it is kept for an hour): fine-tune it again.")
             others = "" if self.public else " Others are named hf-hub:owner/name, or by file (FILE#CONFIG) or folder here."
             raise Unavailable(f"{name or 'A model without a name'} is not among the models of this page.{others}")
-        return self._result(("model", name), lambda note: self._load(name, note))
+        return self.result(*self._model(name))
+
+    def _model(self, name: str) -> tuple[Key, Callable[[Note], Encoder], Kind]:
+        spec = self.spec(name)
+        kind = DOWNLOAD if spec is not None and spec.source == "hub" else LOAD
+        return ("model", name), lambda note: self._load(name, note), kind
 
     def ready(self, name: str) -> bool:
         """Whether a model is in memory."""
-        return self._jobs.ready(("model", name))
+        return self.runner.ready(("model", name))
 
     def tokenizer(self, name: str) -> Tokenizer | None:
         """A model's tokenizer where it can be had without waiting: those of the hub's models are CLIP's own."""
@@ -133,31 +133,31 @@ class Context:
             return None
         return _full_tokenizer(spec.context_length)
 
-    def loading_pipeline(self, name: str) -> Iterator[tuple[int, int]]:
-        """Loads a diffusion pipeline: yields (bytes that have arrived, all) while it comes from the hub."""
-        yield from self._jobs.follow(("pipeline", name), lambda note: self._load_pipeline(name, note))
-        foreign = [key for key in self._jobs.names() if key[0] == "pipeline" and key[1] != EMBEDDED]
-        for key in foreign[:-KEEP_PIPELINES]:
-            self._jobs.forget(key)
+    def loading_pipeline(self, name: str) -> Iterator[Progress]:
+        """Loads a diffusion pipeline: yields the bytes that have arrived while it comes from the hub."""
+        yield from self.runner.follow(*self._pipeline(name))
 
     def pipeline(self, name: str) -> DiffusionPipeline:
         """A diffusion pipeline. Raises Unavailable where it cannot be loaded."""
-        return self._result(("pipeline", name), lambda note: self._load_pipeline(name, note))
+        return self.result(*self._pipeline(name))
+
+    def _pipeline(self, name: str) -> tuple[Key, Callable[[Note], DiffusionPipeline], Kind]:
+        return ("pipeline", name), lambda note: self._load_pipeline(name, note), LOAD if name == EMBEDDED else DOWNLOAD
 
     def detector(self) -> Detector:
         """The judge of what the embedded pipeline draws. Raises Unavailable where it is not there."""
-        return self._result(("detector", EMBEDDED), lambda note: _read_detector())
+        return self.result(("detector", EMBEDDED), lambda note: _read_detector(), LOAD)
 
-    def loading_judge(self, name: str) -> Iterator[tuple[int, int]]:
-        """Loads a model that judges what was drawn: yields (bytes that have arrived, all) while it comes from the hub."""
+    def loading_judge(self, name: str) -> Iterator[Progress]:
+        """Loads a model that judges what was drawn: yields the bytes that have arrived while it comes from the hub."""
         if name != SIGLIP:
             yield from self.loading(name)
         else:
-            yield from self._jobs.follow(("judge", name), lambda note: self._load_siglip(note))
+            yield from self.runner.follow(("judge", name), self._load_siglip, DOWNLOAD)
 
     def judge(self, name: str) -> Encoder | SigLIP:
         """A model that judges what was drawn. Raises Unavailable where it cannot be loaded."""
-        return self.encoder(name) if name != SIGLIP else self._result(("judge", name), lambda note: self._load_siglip(note))
+        return self.encoder(name) if name != SIGLIP else self.result(("judge", name), self._load_siglip, DOWNLOAD)
 
     def gallery(self, key: str) -> Gallery:
         """A gallery by key: `PICTURE_BOOK`, one that was kept, or one on disk. Raises Unavailable for one that is gone."""
@@ -165,7 +165,7 @@ class Context:
             try:
                 return self._stored.gallery(key)
             except GalleryError as error:
-                raise Unavailable(str(error)) from error
+                raise Unavailable(explain(error, self.public)) from error
         with self._lock:
             if key == PICTURE_BOOK:
                 if self._book is None:
@@ -199,51 +199,48 @@ class Context:
         try:
             return self._stored.open(folder)
         except (*SPOKEN, OSError) as error:
-            raise Unavailable(f"{error}.".replace("..", ".")) from error
+            raise Unavailable(explain(error, self.public)) from error
 
-    def embedding(self, what: str, key: str, name: str) -> Iterator[tuple[int, int]]:
+    def embedding(self, what: str, key: str, name: str) -> Iterator[Progress]:
         """Embeds the "pictures" or the "captions" of a gallery with a model that is in memory: yields (done, all)."""
-        yield from self._jobs.follow((what, key, name), lambda note: self._embed(what, key, name, note))
+        yield from self.runner.follow((what, key, name), lambda note: self._embed(what, key, name, note), EMBED)
 
     def embedded(self, what: str, key: str, name: str) -> np.ndarray:
         """Embeddings of the "pictures" or the "captions" of a gallery, float32 [n, dim], unit rows. Raises Unavailable."""
-        return self._result((what, key, name), lambda note: self._embed(what, key, name, note))
+        return self.result((what, key, name), lambda note: self._embed(what, key, name, note), EMBED)
 
-    def working(self, key: tuple[str, ...], work: Callable[[Note], Any]) -> Iterator[tuple[int, int]]:
-        """Does a tab's own work: yields (done, all). Of the same kind, ``key[0]``, the latest results are kept.
+    def working(self, key: Key, work: Callable[[Note], Any], kind: Kind = MAP, keep: int = KEEP_WORKS) -> Iterator[Progress]:
+        """Does a tab's own work: of the same sort, ``key[0]``, the latest results are kept.
 
         The key names the gallery and the models that the work is of: it goes when they go.
         """
-        yield from self._jobs.follow(key, work)
-        self._drop_works(key[0])
+        yield from self.runner.follow(key, work, kind, keep)
 
-    def worked(self, key: tuple[str, ...], work: Callable[[Note], Any]) -> Any:
+    def worked(self, key: Key, work: Callable[[Note], Any], kind: Kind = MAP, keep: int = KEEP_WORKS) -> Any:
         """What that work returned. Raises Unavailable."""
-        found = self._result(key, work)
-        self._drop_works(key[0])
-        return found
+        return self.result(key, work, kind, keep)
 
-    def has_worked(self, key: tuple[str, ...]) -> bool:
+    def has_worked(self, key: Key) -> bool:
         """Whether that work is done."""
-        return self._jobs.ready(key)
+        return self.runner.ready(key)
 
     def drop_trained(self) -> None:
         """Lets go of trained models that nobody uses any more, and of what was computed with them."""
         gone = set(self.trained.drop())
-        for job in self._jobs.names():
+        for job in self.runner.names():
             if not gone.isdisjoint(job):
-                self._jobs.forget(job)
+                self.runner.forget(job)
 
-    def _result(self, key: tuple[str, ...], work: Callable[[Note], Any]) -> Any:
+    def result(self, key: Key, work: Callable[[Note], Any], kind: Kind, keep: int | None = None) -> Any:
+        """What a piece of work returned, waited for. Raises Unavailable, with a sentence for the visitor."""
         try:
-            return self._jobs.result(key, work)
-        except SPOKEN as error:
-            raise Unavailable(str(error)) from error
+            return self.runner.result(key, work, kind, keep)
         except Unavailable:
             raise
         except Exception as error:
-            log.exception("failed: %s", " ".join(key))
-            raise Unavailable(f"{key[-1]} could not be used ({type(error).__name__}).") from error
+            if not is_spoken(error):
+                log.exception("failed: %s", " ".join(map(str, key[:3]))[:LOGGED])
+            raise Unavailable(explain(error, self.public)) from error
 
     def _load(self, name: str, note: Note) -> Encoder:
         from longclip.encoder import load
@@ -251,13 +248,19 @@ class Context:
         own = self.trained.spec(name)
         encoder = load(own.path if own else name, self.device, lambda arrived, total, _: note(arrived, total))
         encoder.spec = own or encoder.spec
+        self._drop_models()
         return encoder
 
     def _load_pipeline(self, name: str, note: Note) -> DiffusionPipeline:
         from longclip.generation.pipelines import load_pipeline
 
         dtype = "fp32" if self.device == "cpu" else "fp16"
-        return load_pipeline(name, self.device, dtype, progress=lambda arrived, total, _: note(arrived, total))
+        pipeline = load_pipeline(name, self.device, dtype, progress=lambda arrived, total, _: note(arrived, total))
+        if name != EMBEDDED:
+            foreign = [key for key in self.runner.names() if key[0] == "pipeline" and key[1] not in (EMBEDDED, name)]
+            for key in foreign[: len(foreign) - KEEP_PIPELINES + 1]:
+                self.runner.forget(key)
+        return pipeline
 
     def _load_siglip(self, note: Note) -> SigLIP:
         from longclip.generation.siglip import load_siglip
@@ -268,27 +271,17 @@ class Context:
         gallery, encoder = self.gallery(key), self.encoder(name)
         if key.startswith(STORED):
             self._stored.adopt(key, encoder)
-
-        def give_way(done: int, total: int) -> None:
-            note(done, total)
-            time.sleep(PAUSE)
-
         if what == "pictures":
-            return gallery.embed(encoder, progress=give_way)
-        return gallery.embed_captions(encoder, progress=give_way, batch_size=BATCH)
+            return gallery.embed(encoder, progress=note)
+        return gallery.embed_captions(encoder, progress=note, batch_size=BATCH)
 
     def _drop_models(self) -> None:
         self.drop_trained()
-        loaded = [name for kind, name, *_ in self._jobs.names() if kind == "model"]
+        loaded = [name for kind, name, *_ in self.runner.names() if kind == "model"]
         embedded = {name for name, spec in self.models.items() if spec.embedded}
         foreign = [name for name in loaded if self.ready(name) and name not in embedded]
         for name in foreign[: max(0, len(foreign) - KEEP_MODELS)]:
-            self._jobs.forget(("model", name))
-
-    def _drop_works(self, kind: str) -> None:
-        alike = [key for key in self._jobs.names() if key[0] == kind]
-        for key in alike[:-KEEP_WORKS]:
-            self._jobs.forget(key)
+            self.runner.forget(("model", name))
 
     def _drop_galleries(self) -> None:
         now = time.monotonic()
@@ -296,9 +289,9 @@ class Context:
         for number, key in enumerate(oldest):
             if len(oldest) - number > KEEP_SETS or now - self._kept[key].used > KEEP_SECONDS:
                 del self._kept[key]
-                for job in self._jobs.names():
+                for job in self.runner.names():
                     if key in job:
-                        self._jobs.forget(job)
+                        self.runner.forget(job)
 
 
 @cache

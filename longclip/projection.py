@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -173,24 +175,22 @@ def _fit_pca(sets: list[np.ndarray], settings: Settings) -> list[Map]:
 def _fit_umap(sets: list[np.ndarray], settings: Settings, progress: Progress | None) -> np.ndarray:
     umap = _import_umap()
     found = []
-    for number, vectors in enumerate(sets):
-        epochs = _Epochs(progress, number, len(sets))
-        # The map grows out of that of PCA, which is there at once.
-        made = umap.UMAP(**_umap_options(settings, len(vectors)), init="pca", tqdm_kwds=epochs.options).fit(vectors)
-        bool(epochs)
-        found.append(made.embedding_)
+    with _Epochs(progress, len(sets)):
+        for vectors in sets:
+            # The map grows out of that of PCA, which is there at once.
+            found.append(umap.UMAP(**_umap_options(settings, len(vectors)), init="pca").fit(vectors).embedding_)
     return _turn_all(found)
 
 
 def _fit_aligned(sets: list[np.ndarray], settings: Settings, progress: Progress | None) -> np.ndarray:
     if len(sets) == 1:
         return _fit_umap(sets, settings, progress)
-    if progress:
-        progress(0, 0)  # how far it is, it does not say
     same = {row: row for row in range(len(sets[0]))}
     options = _umap_options(settings, len(sets[0]))
     del options["n_jobs"]
-    made = _import_umap().AlignedUMAP(**options).fit(sets, relations=[same] * (len(sets) - 1))
+    # Each set has a layout of its own first, then all are made together.
+    with _Epochs(progress, len(sets) + 1):
+        made = _import_umap().AlignedUMAP(**options).fit(sets, relations=[same] * (len(sets) - 1))
     # A point without any neighbour has no place of its own.
     return np.nan_to_num(np.stack([np.asarray(points) for points in made.embeddings_])).astype(np.float32)
 
@@ -222,39 +222,57 @@ def _import_umap() -> Any:
     # It says so of every fit with a seed, although one job is what it was asked for.
     warnings.filterwarnings("ignore", "n_jobs value .* overridden", UserWarning, "umap")
     import umap
+    from umap import aligned_umap, layouts
 
+    if layouts.tqdm is not _tell_epochs:
+        layouts.tqdm = _tell_epochs
+        aligned_umap.optimize_layout_aligned_euclidean = _compiled_once(layouts.optimize_layout_aligned_euclidean)
     return umap
 
 
 class _Epochs:
-    """Hands on the progress that UMAP writes through tqdm, and raises what the listener raises.
+    """Progress over several layouts of as many epochs each: what UMAP's loop over epochs tells it is handed on.
 
-    Not from `write`: tqdm calls that with its lock taken, which all bars of the process share, and would never give it back.
-    Before it takes the lock, it asks whether its `lock_args` are true.
+    Nothing is drawn, and what the listener raises ends the loop.
     """
 
-    def __init__(self, progress: Progress | None, number: int, sets: int) -> None:
-        self._progress, self._number, self._sets = progress, number, sets
-        self._raised: BaseException | None = None
-        self.options = {"disable": progress is None, "file": self, "bar_format": "{n} {total}", "mininterval": 0.1}
-        self.options["lock_args"] = self
+    def __init__(self, progress: Progress | None, layouts: int) -> None:
+        self._progress, self._layouts, self._layout = progress, layouts, -1
 
-    def write(self, text: str) -> None:
-        found = re.search(r"(\d+) (\d+)", text)
-        if found and self._raised is None:
-            done, total = int(found[1]), int(found[2])
-            try:
-                self._progress(self._number * total + done, self._sets * total)
-            except BaseException as error:
-                self._raised = error
+    def __enter__(self) -> None:
+        self._token = _LISTENER.set(self)
 
-    def __bool__(self) -> bool:
-        if self._raised is not None:
-            raise self._raised
-        return False
+    def __exit__(self, *_: object) -> None:
+        _LISTENER.reset(self._token)
 
-    def flush(self) -> None:
-        """As a file has it; nothing is held back."""
+    def tell(self, epoch: int, epochs: int) -> None:
+        self._layout += epoch == 0
+        if self._progress:
+            self._progress(self._layout * epochs + epoch, self._layouts * epochs)
+
+
+_LISTENER: ContextVar[_Epochs | None] = ContextVar("listener", default=None)
+
+
+def _tell_epochs(epochs: range, **_: Any) -> Iterator[int]:
+    """In place of UMAP's progress bar, around its loop over epochs."""
+    for epoch in epochs:
+        if listener := _LISTENER.get():
+            listener.tell(epoch, len(epochs))
+        yield epoch
+
+
+def _compiled_once(function: FunctionType) -> FunctionType:
+    """The same function, for one that has another compiled by Numba at every call: half a minute each."""
+    numba = function.__globals__["numba"]
+    once = SimpleNamespace(**vars(numba) | {"njit": cache(numba.njit)})
+    return FunctionType(
+        function.__code__,
+        {**function.__globals__, "numba": once},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
 
 
 def _turn_all(maps: list[np.ndarray]) -> np.ndarray:

@@ -27,8 +27,8 @@ from demos.attribution.lengths import CAPTION, GALLERY, Lengths
 from demos.attribution.order import Order, Pair
 from demos.context import Context
 from demos.figures import STYLES
+from demos.requests import Requests
 from demos.selection import PICTURE_BOOK
-from demos.turns import Turns
 from longclip.attribution import length_curve, position_changes
 from longclip.gallery import Gallery
 from longclip.registry import assets
@@ -59,7 +59,7 @@ def explaining(context):
 
 @pytest.fixture(scope="module")
 def shower(context, explaining):
-    return Explanations(context, explaining, Turns())
+    return Explanations(context, explaining, Requests())
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def order(book, models):
 
 @pytest.fixture(scope="module")
 def lengths(context, explaining):
-    return Lengths(context, explaining, Turns())
+    return Lengths(context, explaining, Requests())
 
 
 def drawn(lengths: Lengths, explanation: Explanation, what: str, by: str = "tokens", over: str = CAPTION) -> list:

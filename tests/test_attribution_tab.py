@@ -22,8 +22,8 @@ from demos.attribution.explaining import Explaining
 from demos.attribution.explanations import Explanations
 from demos.attribution.order import BUDGET, LEVELS, METHODS, REMOVALS, Order, Pair
 from demos.context import Context
+from demos.requests import Requests
 from demos.selection import BY_SUM, Selection
-from demos.turns import Turns
 from longclip.attribution import leave_one_out, occlude, word_effects
 
 HOSTILE = '<script>alert(1)</script>"${x}{{y}} '
@@ -41,7 +41,7 @@ def explaining(context):
 
 @pytest.fixture
 def shower(context, explaining):
-    return Explanations(context, explaining, Turns())
+    return Explanations(context, explaining, Requests())
 
 
 @pytest.fixture
@@ -322,7 +322,7 @@ def test_the_choice_of_the_retrieval_tab_is_carried_over(desk, book, monkeypatch
 
 
 def test_on_a_public_page_less_may_be_asked_for(order, book):
-    public = Explanations(context := Context(public=True), Explaining(context), Turns())
+    public = Explanations(context := Context(public=True), Explaining(context), Requests())
     long = replace(order, pair=replace(order.pair, caption="x" * 20_001))
     assert "at most 20,000" in explain(public, long)[-1][0]
     assert "wanted 100 to 1,000" in explain(public, replace(order, method="shapley", budget=2000))[-1][0]

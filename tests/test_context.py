@@ -111,8 +111,8 @@ def test_a_link_opens_no_file(choices, tmp_path):
 
 
 def test_names_that_are_nothing_leave_nothing_behind(context: Context):
-    before = context._jobs.names()
+    before = context.runner.names()
     list(context.loading("no such model"))
     with pytest.raises(Unavailable, match="Others are named hf-hub:owner/name"):
         context.encoder("no such model")
-    assert context._jobs.names() == before
+    assert context.runner.names() == before

@@ -6,7 +6,7 @@ import gradio as gr
 
 from demos.context import Context
 from demos.doors import Doors
-from demos.turns import SESSIONS, Turns
+from demos.requests import SESSIONS, Requests
 
 
 def test_only_tabs_that_are_there_can_be_opened():
@@ -24,7 +24,7 @@ def test_turns_are_a_visitors_own():
         def __init__(self, name: str) -> None:
             self.session_hash = name
 
-    turns = Turns()
+    turns = Requests()
     first, other = turns.begin(Visitor("a")), turns.begin(Visitor("b"))
     second = turns.begin(Visitor("a"))
     assert not turns.is_current(first) and turns.is_current(second) and turns.is_current(other)

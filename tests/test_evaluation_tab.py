@@ -38,13 +38,13 @@ def form(models=PAIR, choice=PICTURE_BOOK, path="", pictures=30, measures=("retr
 
 def last(measurements: Measurements, *form) -> dict:
     """What is shown in the end, by name."""
-    return dict(zip(("status", "board", "report", "stop", "ends"), list(measurements.measure(*form))[-1], strict=True))
+    return dict(zip(("status", "board", "report", "stop", "ends"), list(measurements.measure(None, *form))[-1], strict=True))
 
 
 @pytest.fixture(scope="module")
 def shown(measurements) -> list[list]:
     """All that a visitor is shown while both models are measured."""
-    return list(measurements.measure(*form(measures=ALL)))
+    return list(measurements.measure(None, *form(measures=ALL)))
 
 
 @pytest.fixture(scope="module")

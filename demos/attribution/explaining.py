@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from demos.attribution.order import GRADIENTS, LEAVE_ONE_OUT, QUICK, SHAPLEY, Order, Pair
-from demos.context import PAUSE, SPOKEN, Context, Unavailable
-from demos.jobs import Jobs, Note
+from demos.context import Context, Unavailable
+from demos.messages import explain
+from demos.slots import EXPLAIN
+from demos.work import Key, Note, Progress
 from longclip.gallery import GalleryError
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from longclip.attribution.pixels import Occlusion
     from longclip.encoder import Encoder
 
-log = logging.getLogger(__name__)
-
 # Captions of a gallery that are averaged over, always the same ones: curves, and changes by position, which take longer.
 CURVES, CHANGES = 40, 20
 # Pieces that are kept: an attribution is some 100 KB, one of a very long text a few megabytes.
@@ -31,13 +29,22 @@ KEPT = 60
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of work, which has one result whoever asks for it. embeds: a gallery whose pictures it needs embedded."""
+    """A piece of work, which has one result whoever asks for it.
+
+    embeds: a gallery whose pictures it needs embedded; gallery: that of its picture.
+    """
 
     kind: str
     model: str
-    of: Hashable
+    of: Any
     work: Callable[[Note], Any] = field(compare=False)
     embeds: str | None = None
+    gallery: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What it is of; it goes when the gallery or the model goes."""
+        return "explanation", self.model, self.gallery or self.embeds or "", self.kind, self.of
 
 
 class Explaining:
@@ -45,28 +52,16 @@ class Explaining:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._jobs = Jobs()
 
-    def doing(self, piece: Piece) -> Iterator[tuple[int, int]]:
-        """Does a piece, or joins whoever does; yields (done, all). Closing it stops the work unless another waits for it."""
+    def doing(self, piece: Piece) -> Iterator[Progress]:
+        """Does a piece, or joins whoever does. Closing it stops the work unless another waits for it."""
         if piece.embeds is not None:
             yield from self.context.embedding("pictures", piece.embeds, piece.model)
-        yield from self._jobs.follow(piece, piece.work)
-        for old in self._jobs.names()[:-KEPT]:
-            if self._jobs.ready(old):
-                self._jobs.forget(old)
+        yield from self.context.working(piece.key, piece.work, EXPLAIN, KEPT)
 
     def result(self, piece: Piece) -> Any:
         """What came of a piece, waited for. Raises Unavailable."""
-        try:
-            return self._jobs.result(piece, piece.work)
-        except SPOKEN as error:
-            raise Unavailable(f"{str(error).rstrip('.')}.") from error
-        except Unavailable:
-            raise
-        except Exception as error:
-            log.exception("failed: %s by %s", piece.kind, piece.model)
-            raise Unavailable(f"This could not be computed ({type(error).__name__}).") from error
+        return self.context.worked(piece.key, piece.work, EXPLAIN, KEPT)
 
     def attribution(self, order: Order, model: str) -> Piece:
         """To an `Attribution`: what each unit of the caption adds to the score."""
@@ -74,7 +69,7 @@ class Explaining:
         def work(note: Note) -> Attribution:
             from longclip import attribution as methods
 
-            match, level, progress = self._match(order.pair, model), order.level, _give_way(note)
+            match, level, progress = self._match(order.pair, model), order.level, note
             if order.method == LEAVE_ONE_OUT:
                 return methods.leave_one_out(match, level, order.removal, progress)
             if order.method == GRADIENTS:
@@ -85,7 +80,7 @@ class Explaining:
                 methods.gradient_times_input(match, level) if order.method == QUICK else methods.attention_rollout(match, level)
             )
 
-        return Piece("attribution", model, replace(order, models=()), work)
+        return Piece("attribution", model, replace(order, models=()), work, gallery=order.pair.gallery)
 
     def occlusion(self, pair: Pair, model: str) -> Piece:
         """To an `Occlusion`: what covering each patch of the picture takes from its features."""
@@ -93,9 +88,9 @@ class Explaining:
         def work(note: Note) -> Occlusion:
             from longclip.attribution import occlude
 
-            return occlude(self.context.encoder(model), self._picture(pair), progress=_give_way(note))
+            return occlude(self.context.encoder(model), self._picture(pair), progress=note)
 
-        return Piece("occlusion", model, replace(pair, caption=""), work)
+        return Piece("occlusion", model, replace(pair, caption=""), work, gallery=pair.gallery)
 
     def curve(self, pair: Pair, model: str, ranked: bool) -> Piece:
         """To a `LengthCurve`: the score, and with `ranked` the rank, of every beginning of the caption."""
@@ -104,9 +99,9 @@ class Explaining:
             from longclip.attribution import length_curve
 
             pictures = self.context.embedded("pictures", pair.gallery, model) if ranked else None
-            return length_curve(self._match(pair, model), pictures, self.row(pair), _give_way(note))
+            return length_curve(self._match(pair, model), pictures, self.row(pair), note)
 
-        return Piece("curve", model, (pair, ranked), work, pair.gallery if ranked else None)
+        return Piece("curve", model, (pair, ranked), work, pair.gallery if ranked else None, pair.gallery)
 
     def changes(self, pair: Pair, model: str) -> Piece:
         """To float64 [length]: by how much the score changes without the token at each position."""
@@ -114,9 +109,9 @@ class Explaining:
         def work(note: Note) -> np.ndarray:
             from longclip.attribution import position_changes
 
-            return position_changes(self._match(pair, model), progress=_give_way(note))
+            return position_changes(self._match(pair, model), progress=note)
 
-        return Piece("changes", model, pair, work)
+        return Piece("changes", model, pair, work, gallery=pair.gallery)
 
     def gallery_curves(self, gallery: str, model: str) -> Piece:
         """To a list of `LengthCurve`, with ranks, of `CURVES` captions of a gallery."""
@@ -146,7 +141,7 @@ class Explaining:
         try:
             return self.context.gallery(pair.gallery).index(pair.picture or "")
         except GalleryError as error:
-            raise Unavailable(f"{str(error).rstrip('.')}.") from error
+            raise Unavailable(explain(error, self.context.public)) from error
 
     def _matches(self, gallery: str, model: str, count: int, note: Note) -> Iterator[tuple[int, Match, Note]]:
         """(row, match, what its progress goes to) of some captions of a gallery with their own pictures."""
@@ -159,7 +154,7 @@ class Explaining:
             raise ValueError("The pictures have no captions to average over: choose a scene of the picture book")
         rows = sorted(Random(0).sample(rows, min(count, len(rows))))
         for number, row in enumerate(rows):
-            told = _give_way(lambda done, total, number=number: note(number, len(rows)))
+            told = lambda done, total, number=number: note(number, len(rows))  # noqa: E731
             yield row, Match(encoder, chosen.captions[row], pictures[row]), told
 
     def _match(self, pair: Pair, model: str) -> Match:
@@ -171,13 +166,3 @@ class Explaining:
 
     def _picture(self, pair: Pair) -> Any:
         return self.context.gallery(pair.gallery).pictures[self.row(pair)]
-
-
-def _give_way(note: Note) -> Note:
-    """A progress that can be stopped, and after which others get their turn."""
-
-    def told(done: int, total: int) -> None:
-        note(done, total)
-        time.sleep(PAUSE)
-
-    return told

@@ -18,11 +18,11 @@ from demos.attribution.explaining import Explaining
 from demos.attribution.order import Order, Pair
 from demos.context import Context, Unavailable
 from demos.pieces import note, progress
-from demos.turns import Turns
+from demos.requests import Requests, news
 
 Update = Any
-# Something that is being done, (done, all) of it, and an answer that is new.
-News = tuple[str, int, int, Answer | None]
+# Something that is being done, the share of it, and an answer that is new.
+News = tuple[str, float | None, Answer | None]
 # Progress, and the explanation where there is something new of it.
 Step = tuple[str, Explanation | None]
 
@@ -34,9 +34,9 @@ class Explanations:
 
     context: Context
     explaining: Explaining
-    stops: Turns
-    _turns: Turns = field(default_factory=Turns)
-    _edits: Turns = field(default_factory=Turns)
+    stops: Requests
+    _turns: Requests = field(default_factory=Requests)
+    _edits: Requests = field(default_factory=Requests)
 
     def explain(
         self,
@@ -110,18 +110,9 @@ class Explanations:
             return f"The caption has {len(edited):,} characters; at most {longest:,} are read here."
         return ""
 
-    def _news(self, steps: Iterable[Step], turns: Turns, turn: tuple[str, int], stops: tuple[str, int]) -> Iterator[Step]:
-        """Steps that show something new, until the visitor has stopped them or asked for something else.
-
-        A page shows what it is sent one after the other: steps that say the same would pile up before those that do not.
-        """
-        before = ""
-        for status, found in steps:
-            if not turns.is_current(turn) or not self.stops.is_current(stops):
-                return
-            if found is not None or status != before:
-                yield status, found
-            before = status
+    def _news(self, steps: Iterable[Step], requests: Requests, turn: tuple[str, int], stops: tuple[str, int]) -> Iterator[Step]:
+        """Steps that show something new, until the visitor has stopped them or asked for something else."""
+        return news(steps, lambda: requests.is_current(turn) and self.stops.is_current(stops))
 
     def _answering(self, order: Order, with_maps: bool) -> Iterator[Step]:
         """(progress, the explanation where there is something new of it)."""
@@ -129,11 +120,11 @@ class Explanations:
         for step in (self._weigh, self._map) if with_maps else (self._weigh,):
             for name in order.models:
                 try:
-                    for text, done, total, answer in step(order, answers[name]) if not answers[name].problem else ():
+                    for text, share, answer in step(order, answers[name]) if not answers[name].problem else ():
                         if answer is not None:
                             answers[name] = answer
                         found = Explanation(order, tuple(answers.values())) if answer is not None else None
-                        yield progress(text, done / total if total else 0.0), found
+                        yield progress(text, share), found
                 except Unavailable as error:
                     answers[name] = replace(answers[name], problem=str(error))
         yield "", Explanation(order, tuple(answers.values()), complete=True)
@@ -141,32 +132,32 @@ class Explanations:
     def _weigh(self, order: Order, answer: Answer) -> Iterator[News]:
         """Loads the model and weighs the words."""
         name = answer.model
-        for done, total in self.context.loading(name):
-            yield f"Loading {answer.title}", done, total, None
+        for step in self.context.loading(name):
+            yield step.text(f"Loading {answer.title}"), step.share, None
         encoder = self.context.encoder(name)
         answer = replace(answer, title=encoder.spec.title, identity=encoder.identity)
         piece = self.explaining.attribution(order, name)
-        for done, total in self.explaining.doing(piece):
-            yield f"{answer.title} weighs the {order.level}", done, total, None
+        for step in self.explaining.doing(piece):
+            yield step.text(f"{answer.title} weighs the {order.level}"), step.share, None
         found = self.explaining.result(piece)
-        yield answer.title, 1, 1, replace(answer, attribution=found, tokens=encoder.tokenize(order.pair.caption))
+        yield answer.title, 1.0, replace(answer, attribution=found, tokens=encoder.tokenize(order.pair.caption))
 
     def _map(self, order: Order, answer: Answer) -> Iterator[News]:
         """Covers the picture patch by patch; how a map changes when a word goes is then a product."""
         effects = self.explaining.attribution(order.of_words(), answer.model)
         covered = self.explaining.occlusion(order.pair, answer.model)
         for piece, what in ((effects, "leaves each word out"), (covered, "covers the picture patch by patch")):
-            for done, total in self.explaining.doing(piece):
-                yield f"{answer.title} {what}, for the maps", done, total, None
+            for step in self.explaining.doing(piece):
+                yield step.text(f"{answer.title} {what}, for the maps"), step.share, None
         maps = self.explaining.result(covered).map(self.explaining.result(effects).effects.T)
-        yield answer.title, 1, 1, replace(answer, maps=maps.transpose(2, 0, 1))
+        yield answer.title, 1.0, replace(answer, maps=maps.transpose(2, 0, 1))
 
     def _title(self, name: str) -> str:
         spec = self.context.spec(name)
         return spec.title if spec else name or "No model"
 
 
-def last_words(stops: Turns, mark: tuple[str, int]) -> str:
+def last_words(stops: Requests, mark: tuple[str, int]) -> str:
     """What is said in the end: that the work was stopped, if it was since the mark."""
     return "" if stops.is_current(mark) else note("Stopped. What was done is kept: ask again to go on.")
 

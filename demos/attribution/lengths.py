@@ -17,8 +17,8 @@ from demos.attribution.explanations import last_words
 from demos.attribution.figures import curve_figure
 from demos.context import Context, Unavailable
 from demos.pieces import note, progress
+from demos.requests import Requests
 from demos.selection import PICTURE_BOOK
-from demos.turns import Turns
 
 CAPTION, GALLERY = "caption", "gallery"
 PLOTS = {SCORE: "Score", RANK: "Rank", POSITION: "By position"}
@@ -37,8 +37,8 @@ class Lengths:
 
     context: Context
     explaining: Explaining
-    stops: Turns
-    _turns: Turns = field(default_factory=Turns)
+    stops: Requests
+    _turns: Requests = field(default_factory=Requests)
 
     def draw(
         self, explanation: Explanation, what: str, by: str, over: str, request: gr.Request | None = None
@@ -58,14 +58,14 @@ class Lengths:
         try:
             for answer in answers:
                 piece = self._piece(explanation, answer.model, what, over, ranked)
-                for done, total in self.explaining.doing(piece):
+                for step in self.explaining.doing(piece):
                     if not self._turns.is_current(turn):
                         return
                     if not self.stops.is_current(stops):
                         yield [last_words(self.stops, stops), *[gr.skip()] * 4, gr.update(visible=False)]
                         return
                     text = f"{answer.title} reads {'captions of the gallery' if over == GALLERY else 'the caption bit by bit'}"
-                    status = progress(text, done / total if total else 0.0)
+                    status = progress(step.text(text), step.share)
                     if status != shown:
                         yield [status, gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.update(visible=True)]
                     shown = status

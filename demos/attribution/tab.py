@@ -20,9 +20,9 @@ from demos.doors import Doors
 from demos.events import EXPLAIN, SAVE, UPLOAD, private
 from demos.examples import EXAMPLES
 from demos.pickers import model_picker
+from demos.requests import Requests
 from demos.saving import save_on_click
 from demos.selection import Selection
-from demos.turns import Turns
 
 NAME, TITLE = "attribute", "Which words count"
 
@@ -46,7 +46,7 @@ SAVE_PLOT = """() => {
 def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     """Adds the tab's components to the block that is open, and its events to the page."""
     fresh, explaining = Selection(), Explaining(context)
-    stops = Turns()
+    stops = Requests()
     desk, explanations = Desk(context), Explanations(context, explaining, stops)
     lengths = Lengths(context, explaining, stops)
     pair, carried = gr.State(Pair(), time_to_live=3600), gr.State(None, time_to_live=3600)

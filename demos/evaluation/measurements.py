@@ -19,6 +19,7 @@ from demos.evaluation.reports import Report
 from demos.evaluation.scoreboard import scoreboard
 from demos.figures import SIDES
 from demos.pieces import note, progress, spell_time
+from demos.requests import Requests, news
 from demos.selection import PICTURE_BOOK, Selection
 from longclip.evaluation import MEASURES, skipped
 
@@ -63,6 +64,7 @@ class Measurements:
 
     context: Context
     measuring: Measuring = field(init=False)
+    _requests: Requests = field(default_factory=Requests)
 
     def __post_init__(self) -> None:
         self.measuring = Measuring(self.context)
@@ -75,35 +77,27 @@ class Measurements:
         """The visitor's selection with this pair of models."""
         return selection.changed(left=(left or "").strip(), right=(right or "").strip())
 
-    def measure(self, *form: Any) -> Iterator[list[Update]]:
+    def measure(self, request: gr.Request | None, *form: Any) -> Iterator[list[Update]]:
         """Measures set by set, both models on each, and shows every figure as soon as it is there."""
+        turn = self._requests.begin(request)
         order = self._order(*form)
         if isinstance(order, str):
             yield self._shown(note(order), gr.skip(), gr.skip())
             return
         problems: list[str] = []
         report = Report()
-        for name, side in zip(order.models, SIDES, strict=False):
-            for status in self._load(name):
-                yield self._shown(status, "", report, busy=True)
-            try:
-                report = report.with_model(name, self.context.encoder(name).spec.title, side)
-            except Unavailable as error:
-                problems.append(str(error))
-        try:
-            for status, news in self._take(order, report, problems) if report.titles else ():
-                report = news or report
-                board = scoreboard(report, running=True) if news else gr.skip()
-                yield self._shown(status, board, news or gr.skip(), busy=True)
-        except Unavailable as error:
-            problems.append(str(error))
+        for status, found in news(self._steps(order, problems), lambda: self._requests.is_current(turn)):
+            report = found or report
+            board = scoreboard(report, running=True) if found else gr.skip()
+            yield self._shown(status, board, found or gr.skip(), busy=True)
+        if not self._requests.is_current(turn):
+            problems = ["Stopped. What was measured is kept: measure again to go on."]
         sentences = "".join(note(problem) for problem in dict.fromkeys(problems))
         yield self._shown(sentences, scoreboard(report), report)
 
-    def stop(self, report: Report) -> list[Update]:
-        """What is shown once the visitor no longer waits."""
-        sentence = "Stopped. What was measured is kept: measure again to go on."
-        return self._shown(note(sentence), scoreboard(report), gr.skip())
+    def stop(self, request: gr.Request | None = None) -> None:
+        """Ends what is being measured for the visitor, which says so itself: behind all that it has said before."""
+        self._requests.begin(request)
 
     def estimate(self, *form: Any) -> str:
         """How long measuring will take, in plain words."""
@@ -154,17 +148,35 @@ class Measurements:
         models = tuple(dict.fromkeys((name or "").strip() for name in (left, right)))
         return Order(Data(source, int(pictures)), models, chosen)
 
+    def _steps(self, order: Order, problems: list[str]) -> Iterator[tuple[str, Report | None]]:
+        """The progress, and the report where it has news."""
+        report = Report()
+        yield "", report
+        for name, side in zip(order.models, SIDES, strict=False):
+            for status in self._load(name):
+                yield status, None
+            try:
+                report = report.with_model(name, self.context.encoder(name).spec.title, side)
+            except Unavailable as error:
+                problems.append(str(error))
+        if not report.titles:
+            return
+        try:
+            yield from self._take(order, report, problems)
+        except Unavailable as error:
+            problems.append(str(error))
+
     def _load(self, name: str) -> Iterator[str]:
         spec = self.context.spec(name)
         title, verb = (spec.title, "Fetching" if spec.source == "hub" else "Loading") if spec else (name, "Loading")
-        for done, total in self.context.loading(name):
-            yield progress(f"{verb} {title}", done / total if total else 0)
+        for step in self.context.loading(name):
+            yield progress(step.text(f"{verb} {title}"), step.share)
 
     def _take(self, order: Order, report: Report, problems: list[str]) -> Iterator[tuple[str, Report | None]]:
         """The steps of an order: yields the progress, and the report where it has news. Raises Unavailable."""
         verb = "Drawing the scenes" if order.data.source == PICTURE_BOOK else "Reading the data"
-        for _ in self.measuring.reading(order.data):
-            yield progress(verb, 0), None
+        for step in self.measuring.reading(order.data):
+            yield progress(step.text(verb), step.share or 0), None
         sets = self.measuring.sets(order.data)
         left_out = [skipped(data, order.measures) for data in sets]
         steps = [
@@ -181,12 +193,9 @@ class Measurements:
         for step, weight in steps:
             data = sets[step.part]
             what = f"{report.titles[step.model]} · {describe_set(data.name)[0]} · {MEASURES[step.measure].title}"
-            shown = ""
-            for done, total in self.measuring.measuring(step, data):
-                text = f"{what}, {done:,} of {total:,}" if total else what
-                if text != shown:
-                    shown = text
-                    yield walk.show(text), None
+            for how_far in self.measuring.measuring(step, data):
+                text = f"{what}, {how_far.done:,} of {how_far.total:,}" if how_far.total else how_far.text(what)
+                yield walk.show(text), None
             try:
                 report = report.with_figures(data.name, step.model, self.measuring.figures(step, data))
             except Unavailable as error:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from demos.context import BATCH, PAUSE, SPOKEN, Context, Unavailable
-from demos.jobs import LOOK, Jobs, Note
+from demos.context import BATCH, Context
 from demos.selection import PICTURE_BOOK
+from demos.slots import MEASURE, READ, Kind
+from demos.work import Key, Note, Progress
 
 if TYPE_CHECKING:
     import numpy as np
 
     from longclip.encoder import Encoder
     from longclip.evaluation.data import EvaluationSet
-
-log = logging.getLogger(__name__)
 
 # Members of a family, pictures that a probe learns from for each it is tested on.
 FAMILY, LEARNED = 8, 2
@@ -28,8 +24,8 @@ SECONDS, LARGER = 0.005, 20
 # What a measure costs for each picture beyond drawing and encoding it, and what these do: in pictures or captions to encode.
 COSTS = {"retrieval": 1.0, "zeroshot": 0.5, "probe": 5.0, "length": 5.0, "alignment": 1.0, "attribution": 700.0}
 OTHER_COST, DRAWING, ENCODING = 5.0, 2.0, 2.0
-# Pieces of which the figures are kept.
-KEPT = 600
+# Pieces of which the figures are kept, and data sets, which hold their pictures.
+KEPT, KEPT_SETS = 600, 2
 
 
 @dataclass(frozen=True)
@@ -67,74 +63,53 @@ class Measuring:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._jobs = Jobs()
-        # One piece computes at a time: two visitors take turns, and searches keep some of the machine.
-        self._turn = Lock()
 
-    def reading(self, data: Data) -> Iterator[tuple[int, int]]:
-        """Draws or reads the sets; yields (0, 0) until they are there. Only the latest stay: they hold their pictures."""
-        for key in self._jobs.names():
-            if isinstance(key, Data) and key != data:
-                self._jobs.forget(key)
-        yield from self._jobs.follow(data, lambda _: data.read())
+    def reading(self, data: Data) -> Iterator[Progress]:
+        """Draws or reads the sets. Only the latest stay: they hold their pictures."""
+        yield from self.context.working(*self._data(data))
 
     def sets(self, data: Data) -> list[EvaluationSet]:
         """The sets. Raises Unavailable."""
-        return self._result(data, lambda _: data.read(), data.source)
+        return self.context.worked(*self._data(data))
 
-    def measuring(self, step: Step, data: EvaluationSet) -> Iterator[tuple[int, int]]:
-        """Takes a measure of the step's set; yields (done, all) of what is being encoded."""
-        yield from self._jobs.follow(step, lambda note: self._measure(step, data, note))
-        for key in [key for key in self._jobs.names() if isinstance(key, Step)][:-KEPT]:
-            self._jobs.forget(key)
+    def measuring(self, step: Step, data: EvaluationSet) -> Iterator[Progress]:
+        """Takes a measure of the step's set: of what is being encoded."""
+        yield from self.context.working(*self._measurement(step, data))
 
     def figures(self, step: Step, data: EvaluationSet) -> dict[str, Any]:
         """The named figures of a measure. Raises Unavailable."""
-        return self._result(step, lambda note: self._measure(step, data, note), step.model)
+        return self.context.worked(*self._measurement(step, data))
+
+    def _data(self, data: Data) -> tuple[Key, Any, Kind, int]:
+        return ("data", data), lambda note: data.read(), READ, KEPT_SETS
+
+    def _measurement(self, step: Step, data: EvaluationSet) -> tuple[Key, Any, Kind, int]:
+        return ("figures", step.model, step), lambda note: self._measure(step, data, note), MEASURE, KEPT
 
     def _measure(self, step: Step, data: EvaluationSet, note: Note) -> dict[str, Any]:
         from longclip.evaluation import measure
 
-        encoder = self.context.encoder(step.model)
-        while not self._turn.acquire(timeout=LOOK):
-            note(0, 0)
-        try:
-            # Pictures and captions that another measure had encoded come from the encoder's cache.
-            return measure(Watched(encoder, note), data, [step.measure])
-        finally:
-            self._turn.release()
-
-    def _result(self, key: Hashable, work: Any, name: str) -> Any:
-        try:
-            return self._jobs.result(key, work)
-        except SPOKEN as error:
-            raise Unavailable(f"{str(error).rstrip('.')}.") from error
-        except Unavailable:
-            raise
-        except Exception as error:
-            log.exception("failed: %s", key)
-            raise Unavailable(f"{name} could not be measured ({type(error).__name__}).") from error
+        # Pictures and captions that another measure had encoded come from the encoder's cache.
+        return measure(Watched(self.context.encoder(step.model), note, self.context.runner.check), data, [step.measure])
 
 
 @dataclass(frozen=True)
 class Watched:
-    """An encoder that says after each batch how far it is, where it can be stopped and a search gets its turn."""
+    """An encoder that says after each batch how far it is; at every call it can be stopped, and a search gets its turn."""
 
     encoder: Encoder
     note: Note
+    check: Callable[[], None]
 
     def encode_text(self, texts: Sequence[str], batch_size: int = BATCH) -> np.ndarray:
-        return self.encoder.encode_text(texts, batch_size, self._give_way)
+        return self.encoder.encode_text(texts, batch_size, self.note)
 
-    def encode_image(self, pictures: Sequence[Any], batch_size: int = BATCH) -> np.ndarray:
-        return self.encoder.encode_image(pictures, batch_size, self._give_way)
+    def encode_image(self, pictures: Sequence[Any], batch_size: int = BATCH, **others: Any) -> np.ndarray:
+        return self.encoder.encode_image(pictures, batch_size, self.note, **others)
 
     def __getattr__(self, name: str) -> Any:
+        self.check()
         return getattr(self.encoder, name)
-
-    def _give_way(self, done: int, total: int) -> None:
-        self.note(done, total)
-        time.sleep(PAUSE)
 
 
 def cost(measure: str, pictures: int, first: bool) -> float:

@@ -122,7 +122,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
     settled = go.click(measurements.select, [selection, *pickers], selection, **private())
     run = settled.then(measurements.measure, form, shown, **private(EVALUATE))
     run.then(measurements.draw, curves, drawn, **private())
-    stop.click(measurements.stop, report, shown, cancels=[run], **private()).then(measurements.draw, curves, drawn, **private())
+    stop.click(measurements.stop, **private())
     gr.on([part.input, direction.input], measurements.draw, curves, drawn, **private())
     data.input(lambda choice: gr.update(visible=choice == OWN), data, path, **private())
     selection.change(lambda chosen: list(chosen.models), selection, pickers, **private())

@@ -24,7 +24,8 @@ from demos.finetuning.plan import (
     Plan,
 )
 from demos.finetuning.trainings import Busy, Training, Trainings
-from demos.pieces import model_label, note, visible
+from demos.pieces import model_label, note
+from demos.pieces import progress as loading
 
 NAME, TITLE = "fine-tune", "Fine-tune"
 # Seconds between two looks at a training.
@@ -64,9 +65,8 @@ class FineTuning:
         try:
             recipe = plan.recipe(self.context)
             base = (plan.base or "").strip()
-            for done, total in self.context.loading(base):
-                share = f" {100 * done / total:.0f} %" if total else ""
-                yield _shown(f'<p class="report" role="status">Loading {visible(base)} …{share}</p>', running=True)
+            for step in self.context.loading(base):
+                yield _shown(loading(step.text(f"Loading {base}"), step.share), running=True)
             self.context.encoder(base)
             training = self.trainings.start(recipe, 60 * plan.minutes, request.session_hash or "")
         except (ValueError, Unavailable, Busy) as error:

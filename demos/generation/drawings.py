@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,14 +20,14 @@ from demos.examples import EXAMPLES, example_row
 from demos.generation.order import CUT, LONG, NAMES, Order, most_steps
 from demos.generation.sheets import arms
 from demos.generation.studio import DETECTOR, NOBODY, Sketch, Studio, draws_other_things
-from demos.pieces import note, progress, visible
+from demos.pieces import note, progress
+from demos.requests import Requests, news
 from demos.selection import Selection
-from demos.turns import Turns
+from demos.slots import DRAW as DRAWING
+from demos.work import Key, Note
 from longclip.generation.specs import SPECS
 from longclip.picturebook.pages import draw_page
 
-# Seconds between two looks at what is drawn.
-LOOK = 0.25
 # Scenes of the picture book that training never saw.
 EXAMPLE_SEED, SHORT_EXAMPLE, LONG_EXAMPLE = 5, 3, 10
 STOPPED = note("Stopped. Draw again when you like.")
@@ -49,7 +50,7 @@ class Drawings:
 
     context: Context
     studio: Studio = field(init=False)
-    _turns: Turns = field(default_factory=Turns)
+    _turns: Requests = field(default_factory=Requests)
 
     def __post_init__(self) -> None:
         self.studio = Studio(self.context)
@@ -62,12 +63,14 @@ class Drawings:
         turn = self._turns.begin(request)
         try:
             order = Order.from_form(self.context.public, *form)
-            for name, done, total in self.studio.preparing(order, judge):
-                if not self._turns.is_current(turn):
-                    yield [*_shown(STOPPED), None]
-                    return
-                share = f" {100 * done / total:.0f} %" if total else ""
-                yield [*_shown(f'<p class="report" role="status">Loading {visible(name)} …{share}</p>', busy=True), None]
+            steps = (
+                (progress(step.text(f"Loading {name}"), step.share), None) for name, step in self.studio.preparing(order, judge)
+            )
+            for status, _ in news(steps, lambda: self._turns.is_current(turn)):
+                yield [*_shown(status, busy=True), None]
+            if not self._turns.is_current(turn):
+                yield [*_shown(STOPPED), None]
+                return
         except (ValueError, Unavailable) as error:
             yield [*_shown(note(str(error))), None]
         else:
@@ -79,16 +82,36 @@ class Drawings:
             yield [gr.skip()] * 5
             return
         sketches: list[Sketch] = []
-        shown = start = time.monotonic()
-        # Not a step for who has stopped while others were drawing.
-        for sketches in self.studio.draw(begun.order, begun.judge) if self._turns.is_current(begun.turn) else ():
-            if not self._turns.is_current(begun.turn):
-                break
-            now = time.monotonic()
-            if now - shown >= LOOK:
-                shown = now
-                yield [_status(sketches, now - start), arms(sketches), gr.skip(), gr.update(visible=True), gr.skip()]
+        for status, found in news(self._drawing(begun), lambda: self._turns.is_current(begun.turn)):
+            sketches = found or sketches
+            board = arms(sketches) if found else gr.skip()
+            yield [status, board, gr.skip(), gr.update(visible=True), gr.skip()]
         yield _ended("" if self._turns.is_current(begun.turn) else STOPPED, sketches)
+
+    def _drawing(self, begun: Begun) -> Iterator[tuple[str, list[Sketch] | None]]:
+        """(progress, the arms where there is something new of them), on a thread of its own: one draws at a time."""
+        key: Key = ("drawing", secrets.token_hex(8))
+
+        def work(note: Note) -> list[Sketch]:
+            sketches: list[Sketch] = []
+            for number, sketches in enumerate(self.studio.draw(begun.order, begun.judge)):
+                note(number, 0, sketches)
+            return sketches
+
+        before, start = None, time.monotonic()
+        try:
+            for step in self.context.working(key, work, DRAWING):
+                if step.waits_for:
+                    start = time.monotonic()
+                    yield progress(step.text("Drawing"), None), None
+                elif step.shown is not before:
+                    before = step.shown
+                    yield _status(step.shown, time.monotonic() - start), step.shown
+                else:
+                    yield _status(before or [], time.monotonic() - start), None
+            yield "", self.context.worked(key, work, DRAWING)
+        finally:
+            self.context.runner.forget(key)
 
     def suit(self, pipeline: str, judge: str) -> list[Update]:
         """What suits another pipeline: a judge (the detector knows nothing of photographs), an encoder, steps and guidance.

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from demos.context import SPOKEN, Context, Unavailable
+from demos.context import Context, Unavailable
 from demos.generation.order import ARMS, CHUNKS, CUT, LONG, Order
+from demos.messages import explain, is_spoken
+from demos.work import Progress
 from longclip.generation.specs import EMBEDDED, SIGLIP, SPECS
 from longclip.manifest import MANIFEST
 from longclip.registry import assets
@@ -110,8 +112,8 @@ class Studio:
             return f"licence: {spec.licence}"
         return None if self.context.public else "or a folder of this machine, or hf-hub:owner/name"
 
-    def preparing(self, order: Order, judge: str) -> Iterator[tuple[str, int, int]]:
-        """Loads what an order needs: yields (name, bytes that have arrived, all). Raises Unavailable."""
+    def preparing(self, order: Order, judge: str) -> Iterator[tuple[str, Progress]]:
+        """Loads what an order needs: yields (name, progress). Raises Unavailable."""
         if judge in _readers(order):
             raise Unavailable(f"{judge} reads the prompt for this drawing: choose another judge, one that does not.")
         if judge == DETECTOR and draws_other_things(order.pipeline):
@@ -119,17 +121,17 @@ class Studio:
         if order.pipeline not in {name for _, name in self.names()} and self.context.public:
             raise Unavailable(f"{order.pipeline or 'A pipeline without a name'} is not among the pipelines of this page.")
         self._forget_swaps(order)
-        for done, total in self.context.loading_pipeline(order.pipeline):
-            yield order.pipeline, done, total
+        for step in self.context.loading_pipeline(order.pipeline):
+            yield order.pipeline, step
         self.context.pipeline(order.pipeline)
         if set(order.arms) - {CUT, CHUNKS}:
-            for done, total in self.context.loading(order.model):
-                yield order.model, done, total
+            for step in self.context.loading(order.model):
+                yield order.model, step
         if judge == DETECTOR:
             self.context.detector()
         elif judge:
-            for done, total in self.context.loading_judge(judge):
-                yield judge, done, total
+            for step in self.context.loading_judge(judge):
+                yield judge, step
             self.context.judge(judge)
 
     def draw(self, order: Order, judge: str) -> Iterator[list[Sketch]]:
@@ -141,7 +143,7 @@ class Studio:
                     sketches[number] = news
                     yield list(sketches)
             except Exception as error:  # whatever it is, the other arms are drawn
-                sketches[number] = replace(sketch, problem=_explain(error))
+                sketches[number] = replace(sketch, problem=_explain(error, self.context.public))
                 yield list(sketches)
 
     def _draw_arm(self, order: Order, sketch: Sketch, judge: str) -> Iterator[Sketch]:
@@ -179,7 +181,7 @@ class Studio:
         try:
             findings, judged_by = self._judge(order.prompt, shown[0], judge)
         except Exception as error:  # what was drawn stays
-            yield replace(sketch, unjudged=f"The judge could not look at it: {_explain(error)}")
+            yield replace(sketch, unjudged=f"The judge could not look at it: {_explain(error, self.context.public)}")
         else:
             yield replace(sketch, findings=findings, judged_by=judged_by)
 
@@ -271,12 +273,12 @@ def _readers(order: Order) -> set[str]:
     return {*own, order.model} if set(order.arms) - {CUT, CHUNKS} else set(own)
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, public: bool) -> str:
     """A sentence for the visitor."""
     from longclip.generation.drawing import NO_MEMORY, DrawingError, lacks_memory
 
-    if isinstance(error, (*SPOKEN, DrawingError, Unavailable)):
-        return str(error)
+    if isinstance(error, DrawingError) or is_spoken(error):
+        return explain(error, public) if is_spoken(error) else str(error)
     if lacks_memory(error):
         return NO_MEMORY
     log.exception("an arm could not be drawn", exc_info=error)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from demos.context import Context
-from demos.jobs import Note
 from demos.maps.view import OTHER, View, is_captioned
 from demos.retrieval.ranking import Ranking
+from demos.work import Note
+from demos.work import Progress as Step
 from longclip.neighbourhoods import modality_gap, neighbourhood_overlap, trustworthiness
 from longclip.projection import Map, Projector
 
@@ -32,7 +33,7 @@ NEAR, STEP = 15, 2000
 # Points that trustworthiness is taken over: what is shown has two digits.
 SAMPLE = 1000
 
-Progress = Iterator[tuple[int, int]]
+Progress = Iterator[Step]
 
 
 @dataclass(frozen=True)

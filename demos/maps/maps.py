@@ -21,7 +21,7 @@ from demos.maps.placing import Placed, place
 from demos.maps.points import draw_points, find_colourings
 from demos.maps.view import View, is_captioned, point_name, split_point
 from demos.pieces import note, progress
-from demos.turns import Turns
+from demos.requests import Requests
 from longclip.gallery import Gallery
 from longclip.projection import Map, Projector
 
@@ -45,7 +45,7 @@ class Maps:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.atlas = Atlas(context, Projector())
-        self._turns = Turns()
+        self._turns = Requests()
 
     def sketch(self, view: View, request: gr.Request | None = None) -> Iterator[list[Update]]:
         """The maps by PCA at once (by the method that was asked for, if they are there already), then the figures."""
@@ -149,8 +149,8 @@ class Maps:
         drawing = self._draw(shown)
         yield _step(_lacking(gallery), drawing, busy=True)
         time.sleep(SETTLE)
-        for done, total in self.atlas.comparing(view):
-            yield _step(progress("Comparing both models' neighbourhoods", done / max(1, total)), busy=True)
+        for step in self.atlas.comparing(view):
+            yield _step(progress(step.text("Comparing both models' neighbourhoods"), step.share), busy=True)
         overlap = self.atlas.overlap(view)
         # All at once, for Gradio loses properties of a component that the next step follows too soon.
         drawing |= {"colours": self._colourings(view, gallery)}
@@ -161,8 +161,9 @@ class Maps:
         if self._problem(view) or self.atlas.ready(view):
             return
         method = METHODS[view.settings.method]
-        for done, total in self.atlas.mapping(view):
-            yield _step(progress(f"{method} is being made, behind this map by PCA", done / total if total else None), busy=True)
+        for step in self.atlas.mapping(view):
+            doing = step.text(f"{method} is being made, behind this map by PCA")
+            yield _step(progress(doing, step.share), busy=True)
         self.atlas.maps(view)
         gallery = self.atlas.gallery(view)
         yield _step(_lacking(gallery), self._draw(view), self._figures(view, gallery, self.atlas.overlap(view)))
@@ -171,12 +172,12 @@ class Maps:
         """Loads both models and has them read the gallery: yields what is being done."""
         kinds = ("pictures", "captions")[: 1 + is_captioned(self.atlas.gallery(view))]
         for name, title in dict(zip(view.models, self.titles(view), strict=True)).items():
-            for done, total in self.context.loading(name):
-                yield progress(f"Loading {title}", done / total if total else None)
+            for step in self.context.loading(name):
+                yield progress(step.text(f"Loading {title}"), step.share)
             self.context.encoder(name)
             for what in kinds:
-                for done, total in self.context.embedding(what, view.gallery, name):
-                    yield progress(f"Reading all {what} with {title}", done / total if total else None)
+                for step in self.context.embedding(what, view.gallery, name):
+                    yield progress(step.text(f"Reading all {what} with {title}"), step.share)
 
     def _draw(self, view: View) -> Update:
         data = draw_points(view.gallery, self.atlas.gallery(view), self.atlas.maps(view), self.titles(view))

@@ -11,6 +11,7 @@ from demos.pictures import picture_tag
 from demos.pieces import visible
 from demos.retrieval.ranking import Ranking
 from demos.selection import TO_CAPTIONS
+from demos.work import Progress
 from longclip.gallery import Gallery
 
 # Cards shown of each ranking; the right answer is added where it stands further down.
@@ -105,10 +106,12 @@ def _change(rank: int, there: int, other_title: str) -> tuple[str, str, str]:
     return f'<span class="change">{mark} {abs(gain):,}</span>', spoken, f"{direction} by-{strength}"
 
 
-def waiting(title: str, done: int, total: int, what: str) -> str:
-    """A model that is on its way: what it is doing, and how far it is (a total of 0: unknown)."""
-    share = f"{100 * done / total:.0f} %" if total else ""
-    bar = f'style="width:{100 * done / total:.1f}%"' if total else 'class="unknown"'
+def waiting(title: str, step: Progress, what: str) -> str:
+    """A model that is on its way: what it is doing or waits for, and how far it is."""
+    share = f"waiting for {step.waits_for}" if step.waits_for else ""
+    bar = 'class="unknown"'
+    if step.share is not None:
+        share, bar = f"{100 * step.share:.0f} %", f'style="width:{100 * step.share:.1f}%"'
     return (
         f'<div class="ranking"><p class="verdict unknown" role="status"><b>{escape(what)} {escape(title)} …</b>'
         f"<span>{share}</span></p>"

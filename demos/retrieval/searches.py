@@ -13,6 +13,7 @@ from gradio.utils import get_upload_folder
 from demos.context import Context, Unavailable
 from demos.doors import Doors
 from demos.pieces import note
+from demos.requests import Requests
 from demos.retrieval import panels
 from demos.retrieval.cards import Results, is_waiting, notice, ranked_cards, waiting
 from demos.retrieval.figures import rank_figure, rank_table
@@ -21,7 +22,6 @@ from demos.retrieval.ranking import Point, Ranking, look_alikes, rank_by_sentenc
 from demos.retrieval.reading import reading
 from demos.retrieval.sums import has_own_picture
 from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
-from demos.turns import Turns
 from longclip.registry import ModelSpec
 
 TAB = "retrieval"
@@ -35,7 +35,7 @@ class Searches:
 
     context: Context
     doors: Doors | None = None
-    _turns: Turns = field(default_factory=Turns)
+    _turns: Requests = field(default_factory=Requests)
 
     def search(
         self,
@@ -143,17 +143,18 @@ class Searches:
         """Loads a model and what it needs to search; yields HTML about how far that is, nothing when all is there."""
         spec = self._spec(name)
         title, verb = spec.title, "Fetching" if spec.source == "hub" else "Loading"
-        for done, total in self.context.loading(name):
-            yield waiting(title, done, total, verb)
+        for step in self.context.loading(name):
+            yield waiting(title, step, verb)
         if not self.context.ready(name):
             return
         what = "captions" if selection.search == TO_CAPTIONS else "pictures"
-        for done, total in self.context.embedding(what, selection.gallery, name):
-            yield waiting(title, done, total, f"Reading all {what} with")
+        for step in self.context.embedding(what, selection.gallery, name):
+            yield waiting(title, step, f"Reading all {what} with")
         with_own = selection.search == BY_SUM and has_own_picture(self.context, selection)
         queries = [selection.upload or selection.gallery] if what == "captions" or with_own else []
-        for done, total in (step for query in queries for step in self.context.embedding("pictures", query, name)):
-            yield waiting(title, done, total, "Reading the picture with")
+        for query in queries:
+            for step in self.context.embedding("pictures", query, name):
+                yield waiting(title, step, "Reading the picture with")
 
     def _answer(self, selection: Selection, name: str) -> Ranking | str:
         """A model's ranking, or the sentence that says why there is none."""
