@@ -9,6 +9,7 @@ from demos.context import Context, Unavailable
 from demos.pieces import model_terms
 from demos.retrieval.choices import Choices
 from demos.retrieval.searches import Searches
+from demos.work import Progress
 from longclip import hub
 
 TYPED, COMMIT = "hf-hub:owner/tiny", "0123456789abcdef0123456789abcdef01234567"
@@ -58,7 +59,7 @@ def test_its_terms_are_told_before_it_is_fetched(fetched, choices):
 
 def test_its_progress_is_shown(monkeypatch, book):
     searches = Searches(Context())
-    monkeypatch.setattr(searches.context, "loading", lambda name: iter([(1, 4)] if name == TYPED else []))
+    monkeypatch.setattr(searches.context, "loading", lambda name: iter([Progress(1, 4)] if name == TYPED else []))
     busy = next(searches.search(*form(book.captions[2], models=(TYPED, PAIR[1]))))
     assert f"Fetching {TYPED}" in busy[5] and "25 %" in busy[5]
 

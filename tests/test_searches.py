@@ -17,6 +17,7 @@ from demos.retrieval import cards
 from demos.retrieval.query import settle
 from demos.retrieval.ranking import rank_by_sentences, rank_gallery
 from demos.retrieval.searches import Searches
+from demos.work import Progress
 from demos.selection import PICTURE_BOOK, TO_CAPTIONS, Selection
 from longclip.retrieval import retrieval_ranks
 
@@ -165,7 +166,7 @@ def test_an_unknown_model_gets_a_sentence(book, searches):
 def test_a_newer_search_of_the_same_visitor_ends_the_older(book, context, monkeypatch):
     def load_for_ever(name):
         while name == "openai/ViT-B-32":
-            yield 1, 4
+            yield Progress(1, 4)
 
     class Visitor:
         session_hash = "one"
