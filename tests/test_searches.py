@@ -17,8 +17,8 @@ from demos.retrieval import cards
 from demos.retrieval.query import settle
 from demos.retrieval.ranking import rank_by_sentences, rank_gallery
 from demos.retrieval.searches import Searches
-from demos.work import Progress
 from demos.selection import PICTURE_BOOK, TO_CAPTIONS, Selection
+from demos.work import Progress
 from longclip.retrieval import retrieval_ranks
 
 HOSTILE = {
