@@ -12,11 +12,14 @@ from threading import Thread
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from demos import attribution, evaluation, finetuning, generation, maps, retrieval
 from demos.context import Context, Unavailable
-from demos.events import check_events, private
+from demos.events import THREADS, check_events, private
+from demos.guard import Guard, Page
 from demos.selection import PICTURE_BOOK, Selection
+from demos.server import CannotStart, check_address, end_on_signals, find_address, leave, own_folder
 from longclip.devices import choose_device
 from longclip.projection import warm_up
 from longclip.registry import assets
@@ -42,20 +45,23 @@ IN_ADDRESS = """() => {
   history.replaceState(history.state, '', here);
 }"""
 # Calls that wait at most, over all visitors; more are told that the page is busy.
-QUEUE = 64
+QUEUE = 256
 MAX_FILE = "20mb"
-# Uploaded files are looked over this often and removed at this age, in seconds.
-CLEANING = (1800, 7200)
+# Uploaded files are looked over this often and removed at this age, in seconds: what the page says of it must be true.
+CLEANING = (300, 3600)
+# Visits whose values are kept in memory: a megabyte or so each.
+SESSIONS, SESSIONS_PUBLIC = 1000, 200
 # Seconds after which the rest is made ready: some seconds of work that the first visitor's page should not share with.
 REST_AFTER = 15.0
 # And after which the maps' compiler is warmed up: a minute of a core. (Not at a lower priority: it may hold Python's lock.)
 COMPILER_AFTER = 60.0
 
 
-def build(context: Context) -> gr.Blocks:
+def build(context: Context) -> Page:
     """The page with all its tabs."""
     context.tabs = tuple(module.NAME for module in TABS)
-    with gr.Blocks(title="longclip", analytics_enabled=False, delete_cache=CLEANING, fill_width=True) as page:
+    with Page(title="longclip", analytics_enabled=False, delete_cache=CLEANING, fill_width=True) as page:
+        page.public = context.public
         selection = gr.State(Selection(), time_to_live=3600)
         gr.HTML(HEADER.format(others="" if context.public else OTHERS))
         with gr.Tabs() as tabs:
@@ -66,7 +72,8 @@ def build(context: Context) -> gr.Blocks:
         opened = page.load(open_tab, None, tabs, **private())
         opened.then(None, js=OPENED, **private())
     check_events(page)
-    return page.queue(max_size=QUEUE)
+    # No call passes by the queue.
+    return page.queue(max_size=QUEUE, api_open=False)
 
 
 def open_tab(request: gr.Request) -> gr.Tabs:
@@ -114,10 +121,17 @@ def warm(context: Context) -> None:
     warm_up()
 
 
+def clean(context: Context) -> None:
+    """Lets go of visitors' pictures and models that are no longer used, also while nobody comes."""
+    while True:
+        time.sleep(CLEANING[0])
+        context.drop_old()
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on, 0.0.0.0 for all (default 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=7860, help="port to listen on (default 7860)")
+    parser.add_argument("--host", help="address to listen on (default GRADIO_SERVER_NAME, on a Space 0.0.0.0, else 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (default GRADIO_SERVER_PORT, else 7860)")
     parser.add_argument("--device", metavar="NAME", help="cuda, cuda:N, mps or cpu (default: the fastest there is)")
     parser.add_argument(
         "--public",
@@ -131,15 +145,32 @@ def main(arguments: list[str] | None = None) -> None:
         device = str(choose_device(chosen.device))
     except ValueError as error:
         parser.error(str(error))
-    context = Context(device, chosen.public, chosen.fine_tune or not chosen.public)
+    end_on_signals()
+    try:
+        host, port = find_address(chosen.host, chosen.port, os.environ)
+        check_address(host, port)
+        with own_folder():
+            serve(Context(device, chosen.public, chosen.fine_tune or not chosen.public), host, port)
+    except CannotStart as error:
+        parser.exit(1, f"{error}\n")
+    leave()
+
+
+def serve(context: Context, host: str, port: int) -> None:
+    """Opens the page and stays until it is told to end."""
     gr.set_static_paths([assets() / "gallery"])
     page = build(context)
+    guard = Middleware(Guard, public=context.public, host=host, waiting=page.count_waiting)
     page.launch(
-        server_name=chosen.host,
-        server_port=chosen.port,
+        server_name=host,
+        server_port=port,
         share=False,
         prevent_thread_lock=True,
         max_file_size=MAX_FILE,
+        max_threads=THREADS,
+        state_session_capacity=SESSIONS_PUBLIC if context.public else SESSIONS,
+        app_kwargs={"middleware": [guard]},
+        enable_monitoring=False,
         footer_links=["api", "settings"],
         run_history=False,
         ssr_mode=False,
@@ -147,6 +178,7 @@ def main(arguments: list[str] | None = None) -> None:
         css_paths=STYLE,
     )
     Thread(target=warm, args=(context,), daemon=True, name="warm").start()
+    Thread(target=clean, args=(context,), daemon=True, name="clean").start()
     page.block_thread()
 
 

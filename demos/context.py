@@ -16,7 +16,9 @@ import numpy as np
 
 from demos.messages import SPOKEN, Unavailable, explain, is_spoken
 from demos.selection import PICTURE_BOOK
+from demos.shares import excess
 from demos.slots import DOWNLOAD, EMBED, LOAD, MAP, Kind
+from demos.stamps import stamp
 from demos.stored import PREFIX as STORED
 from demos.stored import StoredGalleries
 from demos.trained import PREFIX, TrainedModels
@@ -27,6 +29,8 @@ from longclip.manifest import check_model
 from longclip.registry import ModelSpec, assets, available, resolve
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from longclip.diffusion.detector import Detector
     from longclip.encoder import Encoder
     from longclip.generation.pipelines import DiffusionPipeline
@@ -35,8 +39,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Seconds for which a visitor's own pictures are kept, and how many such sets at most.
-KEEP_SECONDS, KEEP_SETS = 3600.0, 40
+# Seconds for which a visitor's own pictures are kept, how many such sets of one visitor at most, and of all.
+KEEP_SECONDS, KEEP_SETS, KEEP_ALL_SETS = 3600.0, 12, 400
 # Models from the hub kept in memory beside the embedded ones.
 KEEP_MODELS = 3
 # And of the diffusion pipelines, which are larger.
@@ -53,9 +57,10 @@ LONGEST, LONGEST_PUBLIC = 200_000, 20_000
 
 @dataclass
 class Kept:
-    """A visitor's own gallery and when it was last used."""
+    """A visitor's own gallery, whose it is, and when it was last used."""
 
     gallery: Gallery
+    owner: str = ""
     used: float = field(default_factory=time.monotonic)
 
 
@@ -77,6 +82,8 @@ class Context:
         self.trained = TrainedModels()
         self._stored = StoredGalleries()
         self.runner = Runner()
+        # Of models in files of this machine: what the files were when they were read.
+        self._stamps: dict[str, str] = {}
         self._kept: dict[str, Kept] = {}
         self._book: Gallery | None = None
         self._lock = Lock()
@@ -112,11 +119,13 @@ class Context:
             if name.startswith(PREFIX):
                 raise Unavailable("Your model is no longer here (it is kept for an hour): fine-tune it again.")
             others = "" if self.public else " Others are named hf-hub:owner/name, or by file (FILE#CONFIG) or folder here."
-            raise Unavailable(f"{name or 'A model without a name'} is not among the models of this page.{others}")
+            raise Unavailable(f"{name[:LOGGED] or 'A model without a name'} is not among the models of this page.{others}")
         return self.result(*self._model(name))
 
     def _model(self, name: str) -> tuple[Key, Callable[[Note], Encoder], Kind]:
         spec = self.spec(name)
+        if spec is not None and spec.source == "local" and spec.folder is not None:
+            self._forget_changed(name, spec.folder)
         kind = DOWNLOAD if spec is not None and spec.source == "hub" else LOAD
         return ("model", name), lambda note: self._load(name, note), kind
 
@@ -169,7 +178,7 @@ class Context:
         with self._lock:
             if key == PICTURE_BOOK:
                 if self._book is None:
-                    self._book = _read_book()
+                    self._book = _read_book(self.public)
                 return self._book
             self._drop_galleries()
             if key not in self._kept:
@@ -184,13 +193,22 @@ class Context:
         except Unavailable:
             return Gallery([], [], [], [], [])
 
-    def keep(self, gallery: Gallery) -> str:
-        """Keeps a visitor's own gallery for an hour after its last use. Returns its key, which nobody can guess."""
+    def keep(self, gallery: Gallery, owner: str = "") -> str:
+        """Keeps a visitor's own gallery for an hour after its last use. Returns its key, which nobody can guess.
+
+        Where a visitor, the `owner`, has too many, the oldest of them goes; where all together have, one of who has most.
+        """
         key = secrets.token_urlsafe(12)
         with self._lock:
-            self._kept[key] = Kept(gallery)
+            self._kept[key] = Kept(gallery, owner)
             self._drop_galleries()
         return key
+
+    def drop_old(self) -> None:
+        """Lets go of what nobody has used for an hour."""
+        with self._lock:
+            self._drop_galleries()
+        self.drop_trained()
 
     def open_stored(self, folder: str) -> str:
         """Opens a gallery that `python -m longclip index` made on this machine: its key. Raises Unavailable."""
@@ -223,6 +241,16 @@ class Context:
     def has_worked(self, key: Key) -> bool:
         """Whether that work is done."""
         return self.runner.ready(key)
+
+    def _forget_changed(self, name: str, place: Path) -> None:
+        """Lets go of a model whose files have changed, as of all that was computed with it."""
+        now = stamp(place)
+        with self._lock:
+            changed = self._stamps.get(name, now) != now
+            self._stamps[name] = now
+        for key in self.runner.names() if changed else ():
+            if name in key:
+                self.runner.forget(key)
 
     def drop_trained(self) -> None:
         """Lets go of trained models that nobody uses any more, and of what was computed with them."""
@@ -285,13 +313,13 @@ class Context:
 
     def _drop_galleries(self) -> None:
         now = time.monotonic()
-        oldest = sorted(self._kept, key=lambda key: self._kept[key].used)
-        for number, key in enumerate(oldest):
-            if len(oldest) - number > KEEP_SETS or now - self._kept[key].used > KEEP_SECONDS:
-                del self._kept[key]
-                for job in self.runner.names():
-                    if key in job:
-                        self.runner.forget(job)
+        gone = [key for key, kept in self._kept.items() if now - kept.used > KEEP_SECONDS]
+        left = {key: (kept.owner, kept.used) for key, kept in self._kept.items() if key not in gone}
+        for key in [*gone, *excess(left, KEEP_SETS, KEEP_ALL_SETS)]:
+            del self._kept[key]
+            for job in self.runner.names():
+                if key in job:
+                    self.runner.forget(job)
 
 
 @cache
@@ -311,9 +339,9 @@ def _read_detector() -> Detector:
     return load_detector(folder / "detector")
 
 
-def _read_book() -> Gallery:
+def _read_book(public: bool) -> Gallery:
     folder = assets() / "gallery"
     try:
         return Gallery.from_folder(folder).readable()
     except (GalleryError, FileNotFoundError) as error:
-        raise Unavailable(f"The picture book's gallery is not here: {error}.") from error
+        raise Unavailable(f"The picture book's gallery is not here: {explain(error, public)}") from error

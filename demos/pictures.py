@@ -28,7 +28,8 @@ def picture_source(gallery: Gallery, row: int) -> str:
 
     Only the picture book's folder is served: a gallery from elsewhere shows its own pictures, and nothing beside them.
     """
-    if copy := gallery.metadata[row].get(THUMBNAIL):
+    copy = gallery.metadata[row].get(THUMBNAIL)
+    if isinstance(copy, str) and copy.startswith("data:image/"):  # another address would be a request to somebody else
         return copy
     picture = gallery.pictures[row]
     if isinstance(picture, Path) and picture.is_relative_to(assets()):

@@ -13,6 +13,8 @@ from longclip.gallery import Gallery
 from longclip.images import ImageError, open_image
 
 MOST, MOST_PUBLIC = 200, 60
+# What is said where pictures are added; how long they stay, `app.CLEANING` and `demos.context.KEEP_SECONDS` see to.
+UPLOADED = "Your pictures: they go to the machine of this page, and are removed there about an hour after you last used them"
 # What a visitor may send; the library itself reads larger pictures.
 LIMITS = {"max_bytes": 20_000_000, "max_pixels": 40_000_000, "max_side": 20_000}
 # Pixels of the shorter side that are kept: more than any model here reads.

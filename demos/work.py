@@ -196,10 +196,10 @@ class Runner:
             except BaseException as error:  # handed to whoever waits
                 self._end(key, piece, error)
             else:
+                if keep is not None:
+                    self._drop(key[0], keep - 1)
                 with suppress(InvalidStateError):  # its time was over: whoever waited has been told
                     piece.future.set_result(result)
-            if keep is not None:
-                self._drop(key[0], keep)
 
     def _end(self, key: Key, piece: Piece, error: BaseException) -> None:
         with self._lock:
@@ -210,9 +210,10 @@ class Runner:
             piece.future.set_exception(error)
 
     def _drop(self, sort: Any, keep: int) -> None:
+        """Lets go of results of a sort but for the latest: one is about to come."""
         with self._lock:
             done = [key for key, piece in self._pieces.items() if key[0] == sort and piece.future.done()]
-            for key in done[:-keep]:
+            for key in done[: max(0, len(done) - keep)]:
                 del self._pieces[key]
 
 

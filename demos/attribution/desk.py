@@ -16,6 +16,7 @@ from demos.examples import EVERY, EXAMPLES, Example, example_row, random_rows
 from demos.pictures import picture_tag
 from demos.pieces import note
 from demos.selection import Selection
+from demos.shares import visitor
 from demos.uploads import read_uploads
 from longclip.gallery import GalleryError
 
@@ -64,11 +65,13 @@ class Desk:
         rows = random_rows(book, EVERY, 1) if len(book) else []
         return self._fields(Pair(book.captions[rows[0]], picture=book.ids[rows[0]]) if rows else Pair())
 
-    def take_picture(self, file: str | None, pair: Pair, caption: str) -> Iterator[list[Update]]:
+    def take_picture(
+        self, file: str | None, pair: Pair, caption: str, request: gr.Request | None = None
+    ) -> Iterator[list[Update]]:
         """A picture of the visitor's own, with the caption that stands there: the fields, and a report."""
         for _, _, gallery in read_uploads([file] if file else []):
             if gallery is not None and len(gallery):
-                own = Pair(caption or "", self.context.keep(gallery), gallery.ids[0])
+                own = Pair(caption or "", self.context.keep(gallery, visitor(request)), gallery.ids[0])
                 yield [*self._fields(own), ""]
             elif gallery is not None:
                 yield [gr.skip(), gr.skip(), gr.skip(), note(" ".join(gallery.skipped))]

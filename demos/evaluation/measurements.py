@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
@@ -21,6 +21,7 @@ from demos.figures import SIDES
 from demos.pieces import note, progress, spell_time
 from demos.requests import Requests, news
 from demos.selection import PICTURE_BOOK, Selection
+from demos.stamps import content_of
 from longclip.evaluation import MEASURES, skipped
 
 # The choice of data that stands for a folder or file on this machine.
@@ -152,6 +153,7 @@ class Measurements:
         """The progress, and the report where it has news."""
         report = Report()
         yield "", report
+        order = replace(order, data=Data.at(order.data.source, order.data.pictures))
         for name, side in zip(order.models, SIDES, strict=False):
             for status in self._load(name):
                 yield status, None
@@ -179,8 +181,9 @@ class Measurements:
             yield progress(step.text(verb), step.share or 0), None
         sets = self.measuring.sets(order.data)
         left_out = [skipped(data, order.measures) for data in sets]
+        contents = ["" if order.data.source == PICTURE_BOOK else content_of(data) for data in sets]
         steps = [
-            (Step(order.data, part, model, name), cost(name, len(data.pictures), number == 0))
+            (Step(order.data, part, model, name, contents[part]), cost(name, len(data.pictures), number == 0))
             for part, data in enumerate(sets)
             for model in report.titles
             for number, name in enumerate(name for name in order.measures if name not in left_out[part])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demos.context import BATCH, Context
 from demos.selection import PICTURE_BOOK
 from demos.slots import MEASURE, READ, Kind
+from demos.stamps import stamp
 from demos.work import Key, Note, Progress
 
 if TYPE_CHECKING:
@@ -31,10 +33,17 @@ KEPT, KEPT_SETS = 600, 2
 @dataclass(frozen=True)
 class Data:
     """What is measured on: `PICTURE_BOOK`, or a source that `longclip.evaluation.data.read_sets` reads; and how many pictures
-    of each of its sets."""
+    of each of its sets. stamp: what tells a file or folder from what it was before."""
 
     source: str = PICTURE_BOOK
     pictures: int = 100
+    stamp: str = ""
+
+    @classmethod
+    def at(cls, source: str, pictures: int) -> Data:
+        """As it is now on the disk."""
+        path = source if Path(source).exists() else source.partition(":")[2]
+        return cls(source, pictures, stamp(path) if path and source != PICTURE_BOOK else "")
 
     def read(self) -> list[EvaluationSet]:
         """The sets. Raises ValueError or FileNotFoundError, also where there is no picture."""
@@ -50,12 +59,13 @@ class Data:
 
 @dataclass(frozen=True)
 class Step:
-    """One measure of one model on one set, which is number `part` of its data."""
+    """One measure of one model on one set, which is number `part` of its data and holds what `content` names."""
 
     data: Data
     part: int
     model: str
     measure: str
+    content: str = ""
 
 
 class Measuring:

@@ -13,6 +13,7 @@ from demos.maps.view import View, find_point, settings_of
 from demos.pieces import note
 from demos.retrieval.query import MINE
 from demos.selection import PICTURE_BOOK, Selection
+from demos.shares import visitor
 from demos.uploads import read_uploads
 from longclip.registry import HUB_PREFIX
 
@@ -58,12 +59,12 @@ class Desk:
         """A point that is clicked takes the place of what was placed."""
         return [self.maps.choose(view, event._data.get("point")), "", None]
 
-    def place(self, view: View, caption: str | None, file: str | None) -> list[Any]:
+    def place(self, view: View, caption: str | None, file: str | None, request: gr.Request | None = None) -> list[Any]:
         """A caption and a picture of the visitor's take the place of the chosen point: the view, and a report."""
         upload, skipped = None, ""
         for _, _, gallery in read_uploads([file]) if file else ():
             if gallery is not None and len(gallery):
-                upload = self.context.keep(gallery)
+                upload = self.context.keep(gallery, visitor(request))
             elif gallery is not None:
                 skipped = " ".join(gallery.skipped)
         if not upload and not (caption or "").strip():
@@ -74,10 +75,10 @@ class Desk:
         """Nothing is placed any more."""
         return [view.changed(caption="", upload=None), "", None]
 
-    def gather(self, view: View, event: gr.EventData) -> list[Any]:
+    def gather(self, view: View, event: gr.EventData, request: gr.Request | None = None) -> list[Any]:
         """What a lasso caught: its key as a gallery, its cards, whether they are shown, and a report."""
         try:
-            key, cards = self.maps.keep(view, event._data.get("points"))
+            key, cards = self.maps.keep(view, event._data.get("points"), visitor(request))
         except Unavailable as error:
             return [None, "", gr.update(visible=False), note(str(error))]
         return [key, cards, gr.update(visible=True), ""]

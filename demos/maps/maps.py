@@ -81,7 +81,7 @@ class Maps:
         except Unavailable as error:
             return [note(str(error)), "", "", gr.skip()]
 
-    def keep(self, view: View, points: Any) -> tuple[str, str]:
+    def keep(self, view: View, points: Any, owner: str = "") -> tuple[str, str]:
         """Makes a gallery of what the lasso caught: its key, and what it holds as HTML. Raises Unavailable."""
         gallery, maps = self._there(view)
         wanted = points if isinstance(points, list) else []
@@ -89,7 +89,7 @@ class Maps:
         if not found:
             raise Unavailable("The lasso caught no point.")
         rows = list(dict.fromkeys(split_point(gallery, point)[1] for point in found))
-        return self.context.keep(gallery.select(rows)), sheets.gathered(gallery, found)
+        return self.context.keep(gallery.select(rows), owner), sheets.gathered(gallery, found)
 
     def choose(self, view: View, point: Any) -> View:
         """The view with a point chosen; as it is for what is no point."""

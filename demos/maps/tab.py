@@ -21,6 +21,7 @@ from demos.retrieval.choices import Choices
 from demos.retrieval.query import MINE
 from demos.saving import save_on_click
 from demos.selection import PICTURE_BOOK
+from demos.uploads import UPLOADED
 from longclip.projection import METRICS
 
 NAME, TITLE = "maps", "Embedding maps"
@@ -69,7 +70,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
             method = _segmented([(title, name) for name, title in METHODS.items()], fresh.settings.method, "Method")
         with gr.Column(visible=False) as own:
             own_files = gr.File(
-                label="Your pictures: they stay on this machine and are forgotten after an hour",
+                label=UPLOADED,
                 file_count="multiple",
                 height=150,
                 elem_id="maps-own-files",

@@ -16,6 +16,7 @@ from demos.retrieval.cards import grid
 from demos.retrieval.query import MINE, settle
 from demos.retrieval.sums import like
 from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.shares import visitor
 from demos.uploads import MOST, MOST_PUBLIC, read_uploads
 from longclip.gallery import Gallery, GalleryError
 from longclip.registry import HUB_PREFIX
@@ -111,7 +112,7 @@ class Choices:
         own = selection.gallery != PICTURE_BOOK
         return _fields(selection.changed(picture=None, caption=selection.caption if own else ""))
 
-    def take_picture(self, file: str | None, selection: Selection) -> Iterator[list[Any]]:
+    def take_picture(self, file: str | None, selection: Selection, request: gr.Request | None = None) -> Iterator[list[Any]]:
         """Searches with a picture of the visitor's own (no file, or one that is refused: with the scene again).
 
         The selection, a report, and what stays of the file.
@@ -121,11 +122,13 @@ class Choices:
             return
         for _, _, gallery in read_uploads([file]):
             if gallery is not None and len(gallery):
-                yield [selection.changed(upload=self.context.keep(gallery)), "", gr.skip()]
+                yield [selection.changed(upload=self.context.keep(gallery, visitor(request))), "", gr.skip()]
             elif gallery is not None:
                 yield [selection.changed(upload=None), note(" ".join(gallery.skipped)), None]
 
-    def take_gallery(self, files: list[str] | None, selection: Selection) -> Iterator[list[Any]]:
+    def take_gallery(
+        self, files: list[str] | None, selection: Selection, request: gr.Request | None = None
+    ) -> Iterator[list[Any]]:
         """Makes a gallery of the visitor's own pictures (no files: none): the selection, and a report."""
         if not files:
             yield [selection.changed(own=None), ""]
@@ -134,7 +137,7 @@ class Choices:
             if gallery is None:
                 yield [selection, f'<p class="report" role="status">Reading {done:,} of {total:,} …</p>']
             else:
-                own = self.context.keep(gallery) if len(gallery) else None
+                own = self.context.keep(gallery, visitor(request)) if len(gallery) else None
                 yield [selection.changed(own=own, picture=None), panels.upload_report(gallery)]
 
     def browse(self, kind: str) -> str:

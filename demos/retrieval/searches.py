@@ -121,6 +121,10 @@ class Searches:
             for each picture its id, rank (from 1; pictures that score the same all have the worst of the places they share),
             cosine, caption, and whether the caption is exactly its own
         """
+        if not isinstance(caption, str) or not isinstance(model, str):
+            raise gr.Error("The caption and the model must be texts.")
+        if isinstance(top, bool) or not isinstance(top, int):
+            raise gr.Error("The number of pictures to return must be a whole number.")
         selection = settle(self.context, Selection(), caption, model, model, TO_PICTURES, PICTURE_BOOK)
         if problem := find_problem(self.context, selection):
             raise gr.Error(problem)
@@ -136,7 +140,7 @@ class Searches:
                 "caption": book.captions[row],
                 "right": book.ids[row] == selection.picture,
             }
-            for row in ranking.order[: max(1, int(top))]
+            for row in ranking.order[: max(1, top)]
         ]
 
     def _prepare(self, selection: Selection, name: str) -> Iterator[str]:

@@ -19,6 +19,7 @@ from demos.retrieval.query import MINE
 from demos.retrieval.searches import TAB, Searches
 from demos.saving import save_on_click
 from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.uploads import UPLOADED
 
 NAME, TITLE = TAB, "Long-text retrieval"
 
@@ -101,7 +102,7 @@ def build(context: Context, page: gr.Blocks, selection: gr.State) -> None:
                 answer = gr.HTML(elem_id="answer", js_on_load=ADDRESS)
                 query_file = gr.File(label="Search with a picture of your own", height=150, visible=False, elem_id="query-file")
         own_files = gr.File(
-            label="Your pictures: they stay on this machine and are forgotten after an hour",
+            label=UPLOADED,
             file_count="multiple",
             height=150,
             visible=False,
