@@ -194,14 +194,14 @@ def table(tmp_path):
 
 def test_the_plan_says_what_is_in_the_data_and_what_is_wrong_with_it(handlers, tiny_clip, table, monkeypatch):
     words = handlers.describe(*plan(tiny_clip, data=table(60), batch=64))
-    assert "It learns from 48 pairs of pairs; of the 48 rows of a batch, " in words
-    assert "A batch of 64 is more than there are pairs: it is made 48." in words
+    assert "It learns from 54 pairs of pairs; of the 54 rows of a batch, " in words
+    assert "A batch of 64 is more than there are pairs: it is made 54." in words
     assert "have the same picture and" in words and "other&#x27;s wrong answer" in words
     assert "hardly learn" not in words and "picture book alone" not in words
     words = handlers.describe(*plan(tiny_clip, data=table(30), batch=64, objective="primary-component", components=16))
-    assert "Batch is 64, and there are 18 pairs to train on" not in words and "made 18" in words
-    words = handlers.describe(*plan(tiny_clip, data=table(20), batch=64, objective="primary-component", components=16))
-    assert "Batch is 64, and there are 8 pairs to train on; 8 pairs have at most 7 principal components" in words
+    assert "Batch is 64, and there are 27 pairs to train on" not in words and "made 27" in words
+    words = handlers.describe(*plan(tiny_clip, data=table(10), batch=64, objective="primary-component", components=16))
+    assert "Batch is 64, and there are 9 pairs to train on; 9 pairs have at most 8 principal components" in words
     assert "There is no file" in handlers.describe(*plan(tiny_clip, data="table:/nowhere.jsonl"))
     monkeypatch.setattr("demos.finetuning.plan.READ_AT_ONCE", 10)
     assert "it is read when the training starts" in handlers.describe(*plan(tiny_clip, data=table(60)))

@@ -76,7 +76,7 @@ class Plan:
             name,
             str(base.path) if base.source in ("local", "trained") else base.name,
             data=data or PICTURE_BOOK,
-            held_out=HELD_OUT,
+            # A tenth of a data set, of which so many are measured.
             validate_on=HELD_OUT,
             objective=self.objective,
             positive_pairs=self.positive_pairs,
