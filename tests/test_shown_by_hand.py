@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from forms import form, found
 
 from demos.attribution.answer import Answer, Explanation
 from demos.attribution.board import table
@@ -21,6 +22,7 @@ from demos.attribution.downloads import write_json as words_json
 from demos.attribution.edits import comparison
 from demos.attribution.order import ROLLOUT, SHAPLEY, Order, Pair
 from demos.attribution.words import coloured, spell
+from demos.context import Context
 from demos.evaluation.reports import Report
 from demos.evaluation.scoreboard import scoreboard
 from demos.finetuning import progress
@@ -33,9 +35,11 @@ from demos.pieces import numbers_table
 from demos.retrieval import cards, panels, reading
 from demos.retrieval.figures import rank_figure, rank_table
 from demos.retrieval.ranking import Point, Ranking, look_alikes, write_csv
+from demos.retrieval.searches import Searches
 from demos.selection import TO_CAPTIONS, TO_PICTURES
 from longclip.attribution import Attribution, Unit
 from longclip.attribution.length import LengthCurve
+from longclip.gallery import Gallery
 
 MARKUP = '<script>alert(1)</script>" onmouseover="x'
 RECALL = "long text to image R@1"
@@ -82,6 +86,20 @@ def test_waiting_and_reports_hold_no_markup(three):
 def test_a_picture_that_cannot_be_read_is_named_plainly(three):
     report = panels.upload_report(replace(three.select([]), skipped=("the picture a.png cannot be read",)))
     assert "0 pictures added. Left out:" in report and "<li>the picture a.png cannot be read</li>" in report
+
+
+def test_results_stand_beside_what_the_gallery_lacks(tmp_path, book, context):
+    book.open(0).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_text("words")
+    lines = ['{"file_name": "good.png", "caption": "A fox."}', "{bad", '{"file_name": "bad.png", "caption": "A pig."}']
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    gallery = Gallery.from_folder(tmp_path).readable()
+    page = Context()
+    page._book = gallery
+    shown = found(Searches(page), *form("A fox."))
+    assert shown["left"].count("data-pick") == 1 and "from the rest of the gallery" in shown["note"]
+    assert "<li>bad.png is not a JPEG" in shown["note"] and "line 2 of metadata.jsonl" in shown["note"]
+    assert str(tmp_path) not in shown["note"] and panels.left_out_report(book) == ""
 
 
 def test_a_text_is_struck_through_from_the_first_character_that_is_not_read(context):
@@ -166,8 +184,8 @@ def told(context):
 
 
 def test_words_have_the_colour_of_their_sign_and_no_markup(told):
-    ((answer, found),) = told.told
-    html = coloured(found, answer.tokens)
+    ((answer, attribution),) = told.told
+    html = coloured(attribution, answer.tokens)
     assert "<b>" not in html and "<b>" not in table(told)
     shown = re.findall('<span class="word (up|down)[^"]*" style="--share:([0-9.]*)" title="([^"]*)"', html)
     assert shown == [("up", "1.00", "+0.2500"), ("down", "0.50", "−0.1250"), ("up", "0.00", "+0.0000")]
@@ -192,8 +210,8 @@ def test_saved_explanations_say_what_the_page_says(told):
 
 
 def test_an_edit_that_helps_is_called_better(told):
-    ((answer, found),) = told.told
-    after = replace(answer, attribution=replace(found, score=0.5))
+    ((answer, attribution),) = told.told
+    after = replace(answer, attribution=replace(attribution, score=0.5))
     both = [replace(told, answers=(told.answers[0], one)) for one in (answer, after)]
     html = comparison(*both)
     assert "0.375 → 0.500" in html and "▲ fits better by 0.1250" in html and "It is gone." in html

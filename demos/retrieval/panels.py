@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from demos.pictures import picture_tag
@@ -29,6 +30,7 @@ KEY = (
 )
 _LINK = '<button type="button" class="quiet" data-copy>Copy link</button>'
 _CLEAR = '<button type="button" class="quiet" data-clear>Forget it</button>'
+_FOLDER = re.compile(r"(?<![^\s'\"])/(?:[^\s/]+/)+")
 # Of a report on skipped files, this many are named.
 _NAMED = 5
 
@@ -52,9 +54,18 @@ def answer_panel(selection: Selection, gallery: Gallery, row: int | None, addres
 def upload_report(gallery: Gallery) -> str:
     """How many pictures were taken, and which files were not and why."""
     taken = f"{len(gallery):,} picture{'s' if len(gallery) != 1 else ''} added."
-    if not gallery.skipped:
-        return f'<p class="report" role="status">{taken}</p>'
-    items = "".join(f"<li>{visible(sentence)}</li>" for sentence in gallery.skipped[:_NAMED])
+    return _report(taken, gallery) if gallery.skipped else f'<p class="report" role="status">{taken}</p>'
+
+
+def left_out_report(gallery: Gallery) -> str:
+    """What of a gallery cannot be shown and why, beside the results from the rest; nothing where that is all of it."""
+    return _report("These results are from the rest of the gallery.", gallery) if gallery.skipped else ""
+
+
+def _report(said: str, gallery: Gallery) -> str:
+    # By their names alone: where files lie on the server is nobody's business.
+    sentences = [_FOLDER.sub("", sentence) for sentence in gallery.skipped[:_NAMED]]
+    items = "".join(f"<li>{visible(sentence)}</li>" for sentence in sentences)
     more = len(gallery.skipped) - _NAMED
     rest = f"<li>and {more:,} more</li>" if more > 0 else ""
-    return f'<div class="report" role="status"><p>{taken} Left out:</p><ul>{items}{rest}</ul></div>'
+    return f'<div class="report" role="status"><p>{said} Left out:</p><ul>{items}{rest}</ul></div>'

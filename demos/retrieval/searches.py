@@ -70,7 +70,10 @@ class Searches:
             for preparation in pending.values():
                 preparation.close()
         if self._turns.is_current(turn):
-            yield self._found(selection, "", self._columns(selection, answers))
+            # Of pictures of one's own it was said when they were added.
+            book = selection.gallery == PICTURE_BOOK
+            lacking = panels.left_out_report(self.context.gallery(PICTURE_BOOK)) if book else ""
+            yield self._found(selection, lacking, self._columns(selection, answers))
 
     def stop(self, left: str, right: str) -> list[Update]:
         """What stands in the columns once a visitor no longer waits, and no more button to stop."""
