@@ -90,9 +90,16 @@ def test_a_batch_too_small_for_its_components_is_refused(count):
         coarse_features(features(count, 64, 0), 32)
 
 
-def test_more_components_than_dimensions_are_refused():
-    with pytest.raises(ValueError, match="got 32 components of features 16 wide"):
-        coarse_features(features(64, 16, 0), 32)
+@pytest.mark.parametrize("components", [16, 32])
+def test_as_many_components_as_dimensions_are_refused(components):
+    with pytest.raises(ValueError, match=f"got {components} components of features 16 wide"):
+        coarse_features(features(64, 16, 0), components)
+
+
+def test_losses_are_made_where_their_features_are():
+    """On PyTorch's device without memory, which refuses to compute with tensors of another."""
+    there = torch.zeros(5, 4, device="meta")
+    assert contrastive_loss(there, there, 1.0, 0.1).is_meta and self_distillation_loss(there, there, 1.0, 0.5).is_meta
 
 
 def test_half_precision_is_decomposed_in_full():
