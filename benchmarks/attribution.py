@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from longclip.attribution import Match, leave_one_out
 from longclip.encoder import Encoder
 from longclip.evaluation.length import cut_tokens
-from longclip.images import Preprocessing
 from longclip.model import build_model
 from longclip.picturebook.pages import draw_page
+from longclip.preprocessing import Preprocessing
 from longclip.registry import ModelSpec
 from longclip.tokens import Tokenizer, pad
 

@@ -28,9 +28,9 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.encode import CONFIG, LAYERS, LENGTH, WIDTH, operations, product_rate, read_captions, seconds
-from longclip.images import Preprocessing
 from longclip.model import build_model
 from longclip.objectives.primary_component import primary_component_losses
+from longclip.preprocessing import Preprocessing
 from longclip.sentences import split_sentences
 from longclip.tokens import Tokenizer
 from longclip.training.batches import Batch

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from threading import RLock
 from typing import Any
@@ -25,8 +24,9 @@ from longclip.checkpoints.configurations import Named
 from longclip.contents import picture_key
 from longclip.devices import choose_device
 from longclip.identity import identify, stamp
-from longclip.images import ImageError, Picture, Preprocessing, open_image
+from longclip.images import ImageError, Picture, open_image
 from longclip.model import LongCLIP
+from longclip.preprocessing import Preprocessing, ProcessorPreprocessing, preprocessing_of
 from longclip.registry import ModelSpec
 from longclip.tokens import Tokenizer, Tokens, pad
 
@@ -52,7 +52,7 @@ class Encoder:
         spec: ModelSpec,
         model: LongCLIP,
         tokenizer: Tokenizer,
-        preprocessing: Preprocessing,
+        preprocessing: Preprocessing | ProcessorPreprocessing,
         fixed: bool = False,
         cache: EmbeddingCache | None = None,
     ) -> None:
@@ -77,8 +77,8 @@ class Encoder:
         now = (stamp(self.model), self.tokenizer, self.preprocessing)
         known, identity = self._known_identity
         if known != now:
-            preprocessing = json.dumps(asdict(self.preprocessing), sort_keys=True)
-            identity = identify(self.model, self.model.config, self.tokenizer.describe(), preprocessing)
+            described = self.tokenizer.describe(), self.preprocessing.describe()
+            identity = identify(self.model, self.model.config, *described)
             self._known_identity = now, identity
         return identity
 
@@ -321,13 +321,20 @@ def load(
         spec = replace(spec, config=None if isinstance(config, Mapping) else os.fspath(config))
     checkpoint = checkpoints.read(path, spec.config if config is None else config)
     model = checkpoint.build().requires_grad_(False).to(where)
-    preprocessing = Preprocessing.from_config(checkpoint.config["vision_cfg"].get("image_size", 224), checkpoint.preprocess)
+    size = checkpoint.config["vision_cfg"].get("image_size", 224)
+    preprocessing = preprocessing_of(size, checkpoint.preprocess, checkpoint.processor)
     length = model.context_length
+    tokenizer = Tokenizer.of_model(spec.tokenizer_home(path), model.vocab_size, length)
+    if model.text_pool_type == "eos" and tokenizer.end_id != model.text_eos_id:
+        raise ValueError(
+            f"{spec.name} reads a text at the id {model.text_eos_id}, as its configuration says, and its tokenizer ends texts "
+            f"with {tokenizer.end_id}: wanted one id in both"
+        )
     family = spec.family or ("Long-CLIP" if length > 77 else "CLIP")
     encoder = Encoder(
         replace(spec, context_length=length, family=family, note=spec.note or "; ".join(checkpoint.notes)),
         model,
-        Tokenizer.of_model(spec.tokenizer_home(path), model.vocab_size, length),
+        tokenizer,
         preprocessing,
         fixed=True,
         cache=cache,

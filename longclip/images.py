@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Picture = str | os.PathLike[str] | bytes | Image.Image
 
@@ -30,9 +24,6 @@ MAX_SIDE = 100_000
 HEAD = 32
 _WANTED = "a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC picture"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1", b"avif", b"avis")
-# Beyond this many times longer than wide, the ends that a centre crop discards are cut off ahead of the resizing: a
-# picture of 1 x 40,000,000 pixels would otherwise be resized to 224 x 9 billion.
-_LONG = 8
 
 
 class ImageError(ValueError):
@@ -175,74 +166,3 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     whole = next((top for top in (1.0, 255.0, 65535.0) if highest <= top), highest)
     top = 65535.0 if image.mode.startswith("I") and highest <= 65535.0 else whole
     return Image.fromarray(np.clip(values * (255.0 / top) + 0.5, 0, 255).astype(np.uint8))
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a model wants its pictures: open_clip's transform for evaluation, with its names for the settings.
-
-    `mode` is "shortest" (resize the shorter side, cut out the centre), "longest" (the longer side, the rest filled) or
-    "squash".
-    """
-
-    size: tuple[int, int] = (224, 224)
-    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
-    interpolation: str = "bicubic"
-    mode: str = "shortest"
-    fill: int = 0
-
-    @classmethod
-    def from_config(cls, size: int | tuple[int, int], settings: dict[str, Any] | None = None) -> Preprocessing:
-        """From a model's `image_size` and the ``preprocess_cfg`` of its folder."""
-        settings = settings or {}
-        size = settings.get("size", size)
-        height, width = (size, size) if isinstance(size, int) else size
-        return cls(
-            size=(height, width),
-            mean=tuple(settings.get("mean", cls.mean)),
-            std=tuple(settings.get("std", cls.std)),
-            interpolation=settings.get("interpolation", cls.interpolation),
-            mode=settings.get("resize_mode", cls.mode),
-            fill=settings.get("fill_color", cls.fill),
-        )
-
-    def __call__(self, image: Image.Image) -> Tensor:
-        """An RGB picture as float32 pixels [3, height, width], normalised."""
-        return self._transform(self._shorten(image))
-
-    def batch(self, pictures: Iterable[Picture]) -> Tensor:
-        """Pictures of any kind that `open_image` takes, as float32 pixels [n, 3, height, width]."""
-        import torch
-
-        rows = [self(open_image(picture)) for picture in pictures]
-        return torch.stack(rows) if rows else torch.empty(0, 3, *self.size)
-
-    def _shorten(self, image: Image.Image) -> Image.Image:
-        width, height = image.size
-        if max(width, height) <= _LONG * min(width, height):
-            return image
-        scale = min(self.size) / max(width, height)
-        if self.mode == "longest" and scale * min(width, height) < 1:
-            # Straight to the final size: open_clip's rounding would leave the short side 0 pixels.
-            return image.resize((max(1, round(width * scale)), max(1, round(height * scale))))
-        if self.mode != "shortest":
-            return image
-        keep = _LONG * min(width, height)
-        left, top = max(0, (width - keep) // 2), max(0, (height - keep) // 2)
-        return image.crop((left, top, min(width, left + keep), min(height, top + keep)))
-
-    @cached_property
-    def _transform(self) -> Any:
-        from open_clip.transform import image_transform
-
-        size = self.size[0] if self.size[0] == self.size[1] else self.size
-        return image_transform(
-            size,
-            is_train=False,
-            mean=self.mean,
-            std=self.std,
-            resize_mode=self.mode,
-            interpolation=self.interpolation,
-            fill_color=self.fill,
-        )

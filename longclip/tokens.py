@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Split
 from tokenizers.pre_tokenizers import Sequence as Steps
 
+from longclip.added import AddedToken, AddedTokens
 from longclip.cleaning import WORD_PATTERN, clean, clean_with_origins
 from longclip.textfiles import read_text
-from longclip.vocabulary import CLIP_VOCABULARY, END, START, WORDS_FILE, Merge, full_vocabulary, save_tokenizer
+from longclip.tokenizer_files import WORDS_FILE, has_tokenizer, read_tokenizer, save_tokenizer
+from longclip.vocabulary import CLIP_VOCABULARY, END, START, Merge, full_vocabulary
 
 # A long text is read in pieces of about this many characters, so that a batch never reads past what fits.
 _PIECE = 20_000
@@ -75,7 +77,9 @@ class Tokenizer:
         merges: Iterable[Merge],
         context_length: int,
         words: Iterable[str] = (),
+        added: Iterable[AddedToken] = (),
     ) -> None:
+        """added: tokens of the vocabulary that stand for themselves wherever they are typed, such as a new word's."""
         _check_length(context_length)
         missing = [token for token in (START, END) if token not in vocab]
         if missing:
@@ -84,6 +88,7 @@ class Tokenizer:
         self.vocab, self.merges = vocab, list(merges)
         self.start_id, self.end_id = vocab[START], vocab[END]
         self.words = frozenset(words)
+        self.added = AddedTokens(tuple(added))
         self._backend = Backend(BPE(vocab=vocab, merges=self.merges, end_of_word_suffix="</w>"))
         split = Split(Regex(WORD_PATTERN), behavior="removed", invert=True)
         self._backend.pre_tokenizer = Steps([split, ByteLevel(add_prefix_space=False, use_regex=False)])
@@ -101,29 +106,34 @@ class Tokenizer:
         the folder holds no tokenizer, ValueError where it is none of CLIP's kind.
         """
         folder = Path(folder)
-        vocab, merges = _read_vocabulary(folder)
+        stored = read_tokenizer(folder)
+        context_length = stored.length if context_length is None else context_length
         if context_length is None:
-            settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-            context_length = int(settings["model_max_length"])
+            raise ValueError(f"the tokenizer in {folder.name} has no model_max_length: say how many tokens a text may have")
         words = folder / WORDS_FILE
-        return cls(vocab, merges, context_length, read_text(words).split() if words.is_file() else ())
+        known = read_text(words).split() if words.is_file() else ()
+        return cls(stored.vocab, stored.merges, context_length, known, stored.added)
 
     @classmethod
     def of_model(cls, path: str | Path, vocab_size: int, context_length: int) -> Tokenizer:
-        """The tokenizer of a model's file or folder: CLIP's own for its 49,408 ids, else the one that lies beside it.
+        """The tokenizer of a model's folder, or the one that lies beside its file; CLIP's own for 49,408 ids without one.
 
-        Raises FileNotFoundError where there is none, ValueError where it is of another size.
+        A table of tokens may be filled up to a multiple of 8. Raises FileNotFoundError where there is no tokenizer, ValueError
+        where it is of another size, or reads in another way than CLIP's.
         """
         path = Path(path)
-        if vocab_size == CLIP_VOCABULARY:
+        folder = path if path.is_dir() else path.parent
+        # A file of weights may lie beside anything: there, CLIP's own ids are CLIP's own.
+        if vocab_size == CLIP_VOCABULARY and not (path.is_dir() and has_tokenizer(folder)):
             return cls.full(context_length)
         try:
-            tokenizer = cls.from_folder(path if path.is_dir() else path.parent, context_length)
+            tokenizer = cls.from_folder(folder, context_length)
         except FileNotFoundError as error:
             why = f"{path.name} has {vocab_size:,} tokens where CLIP has {CLIP_VOCABULARY:,}, and no tokenizer lies beside it"
             raise FileNotFoundError(f"{why}: {error}") from None
-        if len(tokenizer.vocab) != vocab_size:
-            raise ValueError(f"the tokenizer of {path.name} has {len(tokenizer.vocab)} tokens, the model {vocab_size}")
+        count = max(tokenizer.vocab.values()) + 1
+        if count != vocab_size and not (count < vocab_size < count + 256 and vocab_size % 8 == 0):
+            raise ValueError(f"the tokenizer of {path.name} has {count:,} tokens, the model {vocab_size:,}")
         return tokenizer
 
     def with_length(self, context_length: int) -> Tokenizer:
@@ -135,11 +145,12 @@ class Tokenizer:
 
     def save(self, folder: str | Path) -> None:
         """Writes the tokenizer's files into a folder, for `from_folder`, ``transformers`` and open_clip."""
-        save_tokenizer(folder, self.vocab, self.merges, self.context_length, self.words)
+        save_tokenizer(folder, self.vocab, self.merges, self.context_length, self.words, self.added.tokens)
 
     def describe(self) -> str:
         """All that decides which ids a text gets, as JSON: it is part of what names an embedder (`longclip.identity`)."""
-        return json.dumps([sorted(self.vocab.items()), self.merges, self.context_length])
+        added = [sorted(asdict(token).items()) for token in self.added.tokens]
+        return json.dumps([sorted(self.vocab.items()), self.merges, self.context_length, *([added] if added else [])])
 
     @cached_property
     def tokens(self) -> dict[int, str]:
@@ -154,14 +165,13 @@ class Tokenizer:
         unseen_start, total = len(text), 2
         for offset, piece in _pieces(text):
             if len(ids) == room and total > room + 2:
-                total += len(self._backend.encode_batch_fast([clean(piece)])[0])
+                fast = not self.added
+                total += len(self._backend.encode_batch_fast([clean(piece)])[0] if fast else self._encode(piece)[0])
                 continue
-            cleaned = clean_with_origins(piece)
-            encoding = self._backend.encode(cleaned.text)
+            found, places = self._encode(piece)
             fitting = room - len(ids)
-            total += len(encoding.ids)
-            ids += encoding.ids[:fitting]
-            places = [cleaned.span(start, end) for start, end in encoding.offsets[: fitting + 1]]
+            total += len(found)
+            ids += found[:fitting]
             spans += [(offset + start, offset + end) for start, end in places[:fitting]]
             if len(places) > fitting:
                 unseen_start = offset + places[fitting][0]
@@ -189,8 +199,30 @@ class Tokenizer:
         width = self.context_length if least is None else max(least, *map(len, rows))
         return torch.tensor([row + [self.end_id] * (width - len(row)) for row in rows])
 
+    def _encode(self, piece: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids of a piece of a text, start and end not among them, and the characters that each stands for."""
+        ids: list[int] = []
+        spans: list[tuple[int, int]] = []
+        for start, end, known in self.added.split_typed(piece):
+            if known is not None:
+                ids.append(known)
+                spans.append((start, end))
+                continue
+            cleaned = clean_with_origins(piece[start:end])
+            for left, right, known in self.added.split_cleaned(cleaned.text):
+                places = [(0, right - left)]
+                if known is None:
+                    encoding = self._backend.encode(cleaned.text[left:right])
+                    places = encoding.offsets
+                ids += encoding.ids if known is None else [known]
+                origins = (cleaned.span(left + first, left + last) for first, last in places)
+                spans += [(start + first, start + last) for first, last in origins]
+        return ids, spans
+
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, each as long as it is (start and end included, cut to the context length)."""
+        if self.added:
+            return [list(self(text).ids) for text in texts]
         room = self.context_length - 2
         firsts = [next(_pieces(text), (0, ""))[1] for text in texts]
         encodings = self._backend.encode_batch_fast([clean(first) for first in firsts])
@@ -231,20 +263,3 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
         end = cut.start() if cut else len(text)
         yield start, text[start:end]
         start = end
-
-
-def _read_vocabulary(folder: Path) -> tuple[dict[str, int], list[Merge]]:
-    whole, parts = folder / "tokenizer.json", (folder / "vocab.json", folder / "merges.txt")
-    if whole.is_file():
-        stored = json.loads(whole.read_text(encoding="utf-8"))
-        model = stored.get("model", {})
-        if model.get("end_of_word_suffix") != "</w>":
-            raise ValueError(f"{whole} is not a CLIP tokenizer (byte-pair encoding whose words end in </w>)")
-        vocab, lines = model["vocab"], model["merges"]
-        vocab |= {added["content"]: added["id"] for added in stored.get("added_tokens", ())}
-    elif all(part.is_file() for part in parts):
-        vocab = json.loads(parts[0].read_text(encoding="utf-8"))
-        lines = [line for line in parts[1].read_text(encoding="utf-8").split("\n")[1:] if line.strip()]
-    else:
-        raise FileNotFoundError(f"no tokenizer in {folder.name}: wanted tokenizer.json, or vocab.json and merges.txt")
-    return vocab, [tuple(line.split()) if isinstance(line, str) else tuple(line) for line in lines]

@@ -18,7 +18,6 @@ from longclip.cleaning import WORD_PATTERN, clean
 
 START = "<|startoftext|>"
 END = "<|endoftext|>"
-WORDS_FILE = "words.txt"
 CLIP_VOCABULARY = 49408
 # Two symbols a byte and two special tokens are no merges.
 _CLIP_MERGES = CLIP_VOCABULARY - 2 * 256 - 2
@@ -57,17 +56,6 @@ def distinct_words(texts: Iterable[str]) -> set[str]:
     for text in texts:
         words.update(_LETTERS.findall(clean(text)))
     return words
-
-
-def save_tokenizer(
-    folder: str | Path, vocab: dict[str, int], merges: list[Merge], context_length: int, words: Iterable[str] = ()
-) -> None:
-    """Writes a tokenizer that ``transformers`` and open_clip can load; `words` (those training saw) beside it."""
-    from transformers import CLIPTokenizer
-
-    CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=context_length).save_pretrained(str(folder))
-    if words := sorted(set(words)):
-        (Path(folder) / WORDS_FILE).write_text("\n".join(words) + "\n", encoding="utf-8")
 
 
 @cache

@@ -13,7 +13,8 @@ import torch
 
 from longclip import checkpoints
 from longclip.model import build_model
-from longclip.vocabulary import distinct_words, reduce_vocabulary, save_tokenizer
+from longclip.tokenizer_files import save_tokenizer
+from longclip.vocabulary import distinct_words, reduce_vocabulary
 
 CORPUS = (
     "A red fox sits beside a small pond under a yellow moon, and three ducks swim past.",

@@ -11,9 +11,9 @@ from PIL import Image
 from small_runs import CLIP, fine_tuning
 
 from longclip.data.pairs import DataError, Pair, PairData
-from longclip.images import Preprocessing
 from longclip.picturebook.captions import realise
 from longclip.picturebook.pages import draw_page
+from longclip.preprocessing import Preprocessing
 from longclip.training.batches import Share
 from longclip.training.pairs import Order, PairBatches
 from longclip.training.scenes import SceneBatches, change_fact, long_plan, web_plan

@@ -246,15 +246,6 @@ def test_own_folder_loads_in_open_clip(file, tmp_path, precision):
         torch.testing.assert_close(model.encode_image(images), theirs.encode_image(images), atol=EXACT, rtol=0)
 
 
-def test_preprocessing_is_kept(file, tmp_path):
-    checkpoint = checkpoints.read(file)
-    normalisation = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-    for format in ("folder", "hugging_face"):
-        given = checkpoints.Checkpoint(checkpoint.config, checkpoint.state, "longclip", normalisation)
-        checkpoints.write(given, tmp_path / format, format)
-        assert checkpoints.read(tmp_path / format).preprocess == normalisation
-
-
 @pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
 def test_open_clip_weights_there_and_back(tmp_path, name):
     model = stretch_model(build_model(SMALL))

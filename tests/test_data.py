@@ -13,7 +13,8 @@ from PIL import Image
 from longclip.data.captions import CaptionPolicy
 from longclip.data.pairs import DataError, PackedPairs, Pair, PairData, Slice
 from longclip.data.pictures import Skips, crop_box, read_pair
-from longclip.images import ImageError, Preprocessing
+from longclip.images import ImageError
+from longclip.preprocessing import Preprocessing
 
 
 def content(seed: int = 0, size: tuple[int, int] = (40, 30), format: str = "PNG") -> bytes:
@@ -153,8 +154,8 @@ def test_unknown_policies(settings, message):
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_evaluation_geometry_is_the_models(tmp_path, mode, size, interpolation):
     file = write(tmp_path / "a.png", content(3, (50, 31)))
-    pixels = read_pair(Pair(file, ()), size, mode, interpolation=interpolation, fill=9)
     preprocessing = Preprocessing.from_config(size, {"resize_mode": mode, "interpolation": interpolation, "fill_color": 9})
+    pixels = read_pair(Pair(file, ()), preprocessing)
     mean, std = (np.float32(values).reshape(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
     assert pixels.dtype == np.uint8 and pixels.shape == (3, *preprocessing.size)
     assert np.allclose((pixels / 255 - mean) / std, preprocessing.batch([file])[0].numpy(), atol=1e-5)
@@ -165,13 +166,13 @@ def test_the_training_crop_is_torchvisions(tmp_path):
     from torchvision.transforms.functional import resized_crop
 
     file = write(tmp_path / "a.png", content(3, (50, 41)))
-    pixels = read_pair(Pair(file, ()), (16, 24), rng=random.Random(5))
+    pixels = read_pair(Pair(file, ()), Preprocessing((16, 24)), rng=random.Random(5))
     left, top, right, bottom = crop_box(50, 41, random.Random(5), (0.9, 1.0))
     whole = Image.open(file)
     cut = resized_crop(whole, top, left, bottom - top, right - left, [16, 24], InterpolationMode.BICUBIC)
     assert np.array_equal(pixels, np.asarray(cut).transpose(2, 0, 1)) and pixels.flags["C_CONTIGUOUS"]
-    assert np.array_equal(pixels, read_pair(Pair(file, ()), (16, 24), rng=random.Random(5)))
-    assert not np.array_equal(pixels, read_pair(Pair(file, ()), (16, 24), rng=random.Random(6)))
+    assert np.array_equal(pixels, read_pair(Pair(file, ()), Preprocessing((16, 24)), rng=random.Random(5)))
+    assert not np.array_equal(pixels, read_pair(Pair(file, ()), Preprocessing((16, 24)), rng=random.Random(6)))
 
 
 def test_crop_boxes_are_distributed_as_torchvisions():
@@ -212,7 +213,7 @@ def test_broken_pictures_are_named(tmp_path):
     for picture, message in cases:
         for rng in (None, random.Random(0)):
             with pytest.raises(ImageError, match=message):
-                read_pair(Pair(picture, ("A.",)), 8, rng=rng)
+                read_pair(Pair(picture, ("A.",)), Preprocessing((8, 8)), rng=rng)
 
 
 def test_skips_are_counted_and_named():

@@ -164,7 +164,7 @@ def test_progress_moves_with_every_batch_and_ends(encoder, tmp_path):
 
 def test_pictures_a_batch_follow_the_size_of_the_model(encoder):
     """About a second's work on one core, so that the first batch of ViT-B/16 is not half a minute."""
-    from longclip.images import Preprocessing
+    from longclip.preprocessing import Preprocessing
 
     found = {}
     for size, patch in ((224, 16), (224, 32), (336, 14), (64, 8)):

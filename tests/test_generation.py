@@ -15,8 +15,8 @@ import longclip
 from longclip.encoder import Encoder
 from longclip.generation.pipelines import load_pipeline, swap
 from longclip.generation.prompts import MOST_CHUNKS, embed, embed_in_chunks, mix
-from longclip.images import Preprocessing
 from longclip.model import build_model
+from longclip.preprocessing import Preprocessing
 from longclip.registry import ModelSpec
 from longclip.tokens import Tokenizer
 

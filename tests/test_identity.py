@@ -19,8 +19,8 @@ from longclip import checkpoints
 from longclip.cache import EmbeddingCache
 from longclip.gallery import IMAGE, TEXT, Gallery, GalleryError
 from longclip.index import StoredGallery, make_gallery
+from longclip.tokenizer_files import save_tokenizer
 from longclip.tokens import Tokenizer
-from longclip.vocabulary import save_tokenizer
 
 TEXT_OF_MANY = "a red fox sits beside a small pond"
 

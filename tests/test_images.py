@@ -13,7 +13,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from pillow_heif import register_heif_opener
 
-from longclip.images import HEAD, ImageError, Preprocessing, begins_like_picture, open_image, read_bytes
+from longclip.images import HEAD, ImageError, begins_like_picture, open_image, read_bytes
+from longclip.preprocessing import Preprocessing
 
 register_heif_opener()
 

@@ -14,6 +14,7 @@ from PIL import Image
 from longclip.data.pairs import DataError, Pair
 from longclip.data.pictures import read_pair
 from longclip.data.readers import read_data
+from longclip.preprocessing import Preprocessing
 
 
 def content(seed: int = 0, size: tuple[int, int] = (40, 30), format: str = "PNG") -> bytes:
@@ -311,7 +312,7 @@ def test_webdataset(tmp_path):
         "fields of a .json that cannot be read: 1 left out (bad.json)",
     }
     pixels = Image.open(io.BytesIO(pictures["3"])).convert("RGB").resize((8, 8), Image.Resampling.BICUBIC)
-    assert np.array_equal(read_pair(data.pairs[2], 8, "squash"), np.asarray(pixels).transpose(2, 0, 1))
+    assert np.array_equal(read_pair(data.pairs[2], Preprocessing((8, 8), mode="squash")), np.asarray(pixels).transpose(2, 0, 1))
     with pytest.raises(FileNotFoundError, match="no shard .*train-002.tar"):
         read_data(str(tmp_path / "train-{000..002}.tar"))
     for wrong in ("{5..1}", "{0..999999999999}", "{000..999}{000..999}"):

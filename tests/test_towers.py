@@ -10,9 +10,10 @@ from small_runs import fine_tuning
 
 from longclip import checkpoints
 from longclip.data.pairs import Pair, PairData
-from longclip.images import Preprocessing
 from longclip.model import build_model
 from longclip.objectives.contrastive import contrastive_loss
+from longclip.preprocessing import Preprocessing
+from longclip.tokenizer_files import save_tokenizer
 from longclip.tokens import Tokenizer
 from longclip.training.batches import Batch
 from longclip.training.pairs import PairBatches
@@ -20,7 +21,7 @@ from longclip.training.run import Run, start
 from longclip.training.start import Start, start_model
 from longclip.training.step import add_gradient
 from longclip.training.towers import freeze
-from longclip.vocabulary import reduce_vocabulary, save_tokenizer
+from longclip.vocabulary import reduce_vocabulary
 
 VOCAB, MERGES = reduce_vocabulary(["A red fox sits beside a small pond.", "Two green boats rest on the sand."])
 TEXT = {"context_length": 77, "vocab_size": len(VOCAB), "width": 64, "heads": 1, "layers": 2}

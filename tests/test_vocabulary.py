@@ -4,8 +4,9 @@ import pytest
 from conftest import CORPUS
 from open_clip.tokenizer import SimpleTokenizer
 
+from longclip.tokenizer_files import save_tokenizer
 from longclip.tokens import Tokenizer
-from longclip.vocabulary import END, START, byte_symbols, distinct_words, full_vocabulary, reduce_vocabulary, save_tokenizer
+from longclip.vocabulary import END, START, byte_symbols, distinct_words, full_vocabulary, reduce_vocabulary
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,13 @@ import torch
 from torch import Tensor
 
 from longclip.model import Config, LongCLIP, build_model
+from longclip.preprocessing import Preprocessing, PreprocessingError, ProcessorPreprocessing, preprocessing_of
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+PROCESSOR = "image_processor"
+"""Where a configuration keeps the settings of a transformers image processor: open_clip reads past it."""
 
 
 class CheckpointError(ValueError):
@@ -32,6 +37,8 @@ class Checkpoint:
     """The format it was read from, one of `longclip.checkpoints.FORMATS`."""
     preprocess: dict[str, Any] = field(default_factory=dict)
     """open_clip's `preprocess_cfg` (mean, std, ...); what is not in it has open_clip's default."""
+    processor: dict[str, Any] | None = None
+    """The settings of a transformers image processor, where the model came with one: then these count."""
     notes: tuple[str, ...] = ()
     """Sentences on what was chosen in reading it, such as whose configuration it has."""
 
@@ -43,6 +50,20 @@ class Checkpoint:
             weights[tensor.dtype] += tensor.numel()
         dtype = weights.most_common(1)[0][0]
         return next((name for name, known in PRECISIONS.items() if known == dtype), str(dtype).removeprefix("torch."))
+
+    def configuration(self) -> dict[str, Any]:
+        """The content of an `open_clip_config.json`; the settings of an image processor are kept whole beside open_clip's.
+
+        Raises CheckpointError for preprocessing that open_clip does not do.
+        """
+        if self.processor is None:
+            return {"model_cfg": self.config, "preprocess_cfg": self.preprocess}
+        size = self.config["vision_cfg"].get("image_size", 224)
+        try:
+            settings = preprocessing_of(size, processor=self.processor).settings()
+        except PreprocessingError as error:
+            raise CheckpointError(f"open_clip's format cannot hold this model: {error}") from error
+        return {"model_cfg": self.config, "preprocess_cfg": settings, PROCESSOR: self.processor}
 
     def cast(self, precision: str) -> Checkpoint:
         """The same with every floating-point tensor in `precision`."""
@@ -66,10 +87,12 @@ class Checkpoint:
         return model.eval()
 
 
-def checkpoint_of(model: LongCLIP, preprocess: dict[str, Any] | None = None) -> Checkpoint:
+def checkpoint_of(model: LongCLIP, preprocessing: Preprocessing | ProcessorPreprocessing | None = None) -> Checkpoint:
     """The checkpoint of a model, ready to be written; its tensors are copies on the CPU."""
     state = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in model.state_dict().items()}
-    return Checkpoint(model.config, state, "model", preprocess or {})
+    if isinstance(preprocessing, ProcessorPreprocessing):
+        return Checkpoint(model.config, state, "model", processor=preprocessing.processor())
+    return Checkpoint(model.config, state, "model", preprocessing.settings() if preprocessing else {})
 
 
 def mlp_ratio(hidden: int, width: int) -> float:

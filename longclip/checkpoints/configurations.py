@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -24,9 +24,9 @@ from open_clip.constants import HF_CONFIG_NAME
 from open_clip.model import CLIP, CustomTextCLIP
 from torch import Tensor
 
-from longclip.checkpoints.checkpoint import CheckpointError, empty_state
+from longclip.checkpoints.checkpoint import PROCESSOR, CheckpointError, empty_state
 from longclip.checkpoints.files import read_json
-from longclip.checkpoints.hugging_face_config import read_config
+from longclip.checkpoints.hugging_face_config import read_config, read_processor
 from longclip.model import Config
 
 Named = str | PathLike[str] | Mapping[str, Any]
@@ -48,6 +48,7 @@ class Description:
     config: Config
     preprocess: dict[str, Any]
     origin: str
+    processor: dict[str, Any] | None = None
 
 
 def find_configuration(named: Named, state: Mapping[str, Tensor]) -> Description:
@@ -60,7 +61,9 @@ def find_configuration(named: Named, state: Mapping[str, Tensor]) -> Description
     if os.path.isdir(path):
         path = next((path / name for name in (HF_CONFIG_NAME, "config.json") if (path / name).is_file()), path / HF_CONFIG_NAME)
     if os.path.isfile(path):
-        return _describe(read_json(path), state, path.name)
+        found = _describe(read_json(path), state, path.name)
+        theirs = path.name == "config.json" and found.processor is None and not found.preprocess
+        return replace(found, processor=read_processor(path.parent)) if theirs else found
     known = open_clip.get_model_config(text.replace("/", "-"))
     if known is None:
         near = difflib.get_close_matches(text, open_clip.list_models(), 3, 0.5)
@@ -85,7 +88,7 @@ def _describe(content: Mapping[str, Any], state: Mapping[str, Tensor], origin: s
     if content.get("model_type") == "clip":
         return Description(read_config(content, len(state[_ROWS]) if _ROWS in state else 77), {}, origin)
     config = content.get("model_cfg") or content
-    return Description(copy.deepcopy(dict(config)), dict(content.get("preprocess_cfg") or {}), origin)
+    return Description(copy.deepcopy(dict(config)), dict(content.get("preprocess_cfg") or {}), origin, content.get(PROCESSOR))
 
 
 def adapt(config: Config, state: Shapes) -> tuple[Config, list[str]]:

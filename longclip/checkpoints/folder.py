@@ -27,5 +27,6 @@ def find_weights(path: Path) -> Path | None:
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
     """Write config and weights into a folder, which may hold other files; it is made where there is none."""
+    configuration = checkpoint.configuration()
     write_tensors(checkpoint.state, path / HF_SAFE_WEIGHTS_NAME)
-    write_json({"model_cfg": checkpoint.config, "preprocess_cfg": checkpoint.preprocess}, path / HF_CONFIG_NAME)
+    write_json(configuration, path / HF_CONFIG_NAME)

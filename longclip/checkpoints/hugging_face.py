@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor
 
 from longclip.checkpoints.checkpoint import Checkpoint, CheckpointError, compare_states, empty_state
 from longclip.checkpoints.files import INDEX, read_json, write_json, write_tensors
-from longclip.checkpoints.hugging_face_config import read_config, write_config
+from longclip.checkpoints.hugging_face_config import read_config, read_processor, write_config
+from longclip.preprocessing import Preprocessing, PreprocessingError
 
 FORMAT = "hugging_face"
 CONFIG, WEIGHTS, PREPROCESS = "config.json", "model.safetensors", "preprocessor_config.json"
@@ -61,26 +61,23 @@ def read(path: Path, state: Mapping[str, Tensor]) -> Checkpoint:
     config = read_config(settings, context_length=len(state[KEYS["positional_embedding"]]))
     wanted = empty_state(config, FORMAT)
     compare_states(state, to_state(wanted), FORMAT)
-    preprocess = read_json(path / PREPROCESS) if (path / PREPROCESS).is_file() else {}
-    names = {"mean": "image_mean", "std": "image_std"}
-    known = {ours: preprocess[theirs] for ours, theirs in names.items() if theirs in preprocess}
-    return Checkpoint(config, {name: _join(name, state) for name in wanted}, FORMAT, known)
+    joined = {name: _join(name, state) for name in wanted}
+    processor = read_processor(path)
+    notes = () if processor else ("no image processor lies beside it: pictures are prepared as OpenAI's models want them",)
+    return Checkpoint(config, joined, FORMAT, processor=processor, notes=notes)
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
     """Write a folder that `transformers.CLIPModel.from_pretrained` loads."""
     settings = write_config(checkpoint)
+    try:
+        size = checkpoint.config["vision_cfg"].get("image_size", 224)
+        processor = checkpoint.processor or Preprocessing.from_config(size, checkpoint.preprocess).processor()
+    except PreprocessingError as error:
+        raise CheckpointError(f"the {FORMAT} format cannot hold this model: {error}") from error
     write_tensors(to_state(checkpoint.state), path / WEIGHTS)
     write_json(settings, path / CONFIG)
-    size = checkpoint.config["vision_cfg"]["image_size"]
-    preprocess = {
-        "image_processor_type": "CLIPImageProcessor",
-        "size": {"shortest_edge": size},
-        "crop_size": {"height": size, "width": size},
-        "image_mean": checkpoint.preprocess.get("mean", OPENAI_DATASET_MEAN),
-        "image_std": checkpoint.preprocess.get("std", OPENAI_DATASET_STD),
-    }
-    write_json(preprocess, path / PREPROCESS)
+    write_json(processor, path / PREPROCESS)
 
 
 def to_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

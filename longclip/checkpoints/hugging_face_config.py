@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from longclip.checkpoints.checkpoint import PRECISIONS, Checkpoint, CheckpointError, mlp_ratio
+from longclip.checkpoints.files import read_json
 from longclip.model import Config
+from longclip.preprocessing import PROCESSOR_FILES
 
+FULL = 49408  # tokens of CLIP, where a config says nothing else
 EPSILON = 1e-5  # of layer norms, in both libraries, where a config says nothing else
 
 
@@ -48,8 +52,34 @@ def read_config(settings: Mapping[str, Any], context_length: int) -> Config:
             "layers": text.get("num_hidden_layers", 12),
             "mlp_ratio": mlp_ratio(text.get("intermediate_size", 2048), text_width),
             **_read_norm(text),
+            **_read_end(text),
         },
     }
+
+
+def read_processor(folder: Path) -> dict[str, Any] | None:
+    """The settings of a folder's image processor, from the file that transformers prefers; None where there is none."""
+    for file in (folder / name for name in PROCESSOR_FILES):
+        settings: Any = read_json(file) if file.is_file() else {}
+        # What transformers 5 writes holds the processors of text and pictures; what came before it, neither.
+        settings = settings.get("image_processor") if file.name == PROCESSOR_FILES[0] else settings
+        if isinstance(settings, dict) and settings:
+            return settings
+    return None
+
+
+def _read_end(text: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the feature of a text is read: at the config's end id, or, with the number 2 of old configs, at the highest id."""
+    words, end = text.get("vocab_size", FULL), text.get("eos_token_id", FULL - 1)
+    if not isinstance(end, int) or not 0 <= end < words:
+        raise CheckpointError(
+            f"its config says that a text ends with id {end}, and it has {words:,} ids: transformers would read every text at "
+            "its start; wanted the id of <|endoftext|> as eos_token_id"
+        )
+    if end in (2, words - 1):
+        # For a vocabulary with tokens behind the end token, 2 is to be written again.
+        return {"eos_id": 2} if end == 2 and words != FULL else {}
+    return {"pool_type": "eos", "eos_id": end}
 
 
 def _read_norm(tower: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +123,7 @@ def write_text_config(checkpoint: Checkpoint) -> dict[str, Any]:
     positions, width = state["positional_embedding"].shape
     words = len(state["token_embedding.weight"])
     # pooling looks for the end id, CLIP's highest; with the defaults of another vocabulary it would read row 0
-    end = text["eos_id"] if text.get("pool_type") == "eos" else words - 1
+    end = text.get("eos_id", words - 1)
     return {
         "model_type": "clip_text_model",
         "vocab_size": words,

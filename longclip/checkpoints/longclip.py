@@ -44,7 +44,8 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
     wanted = openai_config(checkpoint.state, FORMAT)
     text, vision = checkpoint.config["text_cfg"], checkpoint.config["vision_cfg"]
     usual = vars(PreprocessCfg())
-    odd = [name for name, value in checkpoint.preprocess.items() if name != "size" and _plain(value) != _plain(usual.get(name))]
+    own = checkpoint.configuration()["preprocess_cfg"]
+    odd = [name for name, value in own.items() if name != "size" and _plain(value) != _plain(usual.get(name))]
     faults = {
         f"context length {wanted['text_cfg']['context_length']}, wanted {ROWS}": wanted["text_cfg"]["context_length"] != ROWS,
         "GELU, wanted QuickGELU": not checkpoint.config.get("quick_gelu", False),

@@ -18,8 +18,9 @@ SCALARS = ("input_resolution", "context_length", "vocab_size")
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
     """Write the weights, as safetensors or with torch.save by the name's end, and their configuration beside them."""
+    configuration = checkpoint.configuration()
     write_tensors(checkpoint.state, path)
-    write_json({"model_cfg": checkpoint.config, "preprocess_cfg": checkpoint.preprocess}, configuration_file(path))
+    write_json(configuration, configuration_file(path))
 
 
 def configuration_file(path: Path) -> Path:

@@ -54,7 +54,7 @@ def from_state(state: dict[str, Tensor], path: Path, named: Named | None = None,
     if own is not None:
         kind = "an official Long-CLIP" if format == longclip.FORMAT else "OpenAI's state dict"
         _check_own(found, own, kind, path.name, beside)
-        return _fit(state, Description(own, found.preprocess if found else {}, ""), format, ())
+        return _fit(state, replace(found or Description(own, {}, ""), config=own), format, ())
     if found is None:
         config, note = match_configuration(state, path.name)
         return _fit(state, Description(config, {}, ""), format, (note,))
@@ -109,7 +109,7 @@ def _fit(state: dict[str, Tensor], found: Description, format: str, notes: tuple
     if "logit_bias" in state and config.get("init_logit_bias") is None:
         config = {**config, "init_logit_bias": float(state["logit_bias"])}
     compare_states(state, empty_state(config, format), format)
-    return Checkpoint(config, state, format, found.preprocess, notes)
+    return Checkpoint(config, state, format, found.preprocess, found.processor, notes)
 
 
 def _without_text_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:

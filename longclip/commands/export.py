@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from longclip import checkpoints, hub
     from longclip.tokens import Tokenizer
-    from longclip.vocabulary import CLIP_VOCABULARY
+    from longclip.vocabulary import CLIP_VOCABULARY, full_vocabulary
 
     in_folder = args.format in ("folder", "hugging_face")
     (name,) = with_config([args.model], args.config)
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     tokenizer = Tokenizer.of_model(spec.tokenizer_home(path), words, text.get("context_length", 77))
     # Every reader has CLIP's own vocabulary; transformers wants it in the folder all the same.
     tokens_in = None
-    if words != CLIP_VOCABULARY or args.format == "hugging_face":
+    if words != CLIP_VOCABULARY or tokenizer.vocab != full_vocabulary()[0] or args.format == "hugging_face":
         tokens_in = args.out if in_folder else args.out.parent
         if (tokens_in / "tokenizer.json").is_file() and Tokenizer.from_folder(tokens_in, 77).vocab != tokenizer.vocab:
             raise ValueError(f"{tokens_in} holds the tokenizer of another model: give another folder, nothing is overwritten")

@@ -6,13 +6,13 @@ import math
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
 from PIL import Image
 
-from ..images import ImageError, Preprocessing, check_size, open_image
+from ..images import ImageError, check_size, open_image
+from ..preprocessing import Preprocessing, ProcessorPreprocessing
 from .pairs import DataError, Pair, Slice
 
 # torchvision's RandomResizedCrop: the range of width over height, and how often it tries before it takes the centre.
@@ -22,26 +22,20 @@ _TRIES = 10
 
 def read_pair(
     pair: Pair,
-    size: int | tuple[int, int],
-    mode: str = "shortest",
+    preprocessing: Preprocessing | ProcessorPreprocessing,
     rng: random.Random | None = None,
-    *,
-    interpolation: str = "bicubic",
-    fill: int = 0,
     scale: tuple[float, float] = (0.9, 1.0),
 ) -> np.ndarray:
     """A pair's picture, uint8 [3, height, width], not normalised.
 
-    Without `rng` it is laid out as for evaluation: `mode`, `interpolation` and `fill` mean what they mean in
-    `Preprocessing`. With `rng` it is open_clip's training crop instead: a box of a share of the area within `scale`, resized
-    bicubically, the same for the same state of `rng`. Raises ImageError for a picture that is missing or broken.
+    Without `rng` it is laid out as for evaluation. With `rng` it is open_clip's training crop instead: a box of a share of the
+    area within `scale`, resized bicubically, the same for the same state of `rng`. Raises ImageError for a picture that is
+    missing or broken.
     """
     image = _open(pair.picture)
-    height, width = (size, size) if isinstance(size, int) else size
     if rng is None:
-        # Of unit deviation about 0, the model's own transform gives the very pixels, divided by 255.
-        pixels = _geometry((height, width), mode, interpolation, fill)(image)
-        return pixels.mul(255).round().byte().numpy()
+        return preprocessing.layout(image)
+    height, width = preprocessing.size
     cut = image.crop(crop_box(image.width, image.height, rng, scale))
     resized = cut.resize((width, height), Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
@@ -127,8 +121,3 @@ def _open(picture: object) -> Image.Image:
         raise ImageError(str(error).replace("the picture", name, 1)) from error
     except (OSError, DataError) as error:
         raise ImageError(f"{name} cannot be read ({error})") from error
-
-
-@lru_cache(maxsize=8)
-def _geometry(size: tuple[int, int], mode: str, interpolation: str, fill: int) -> Preprocessing:
-    return Preprocessing(size, (0.0,) * 3, (1.0,) * 3, interpolation, mode, fill)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from ..checkpoints.hugging_face import to_state
 from ..checkpoints.hugging_face_config import write_text_config
 from ..encoder import Encoder
 from ..positions import stretch_positions
+from ..tokenizer_files import make_tokenizer, take_apart
 from ..tokens import Tokenizer
 
 if TYPE_CHECKING:
@@ -71,14 +71,11 @@ def stretch_text_model(model: CLIPTextModel | CLIPTextModelWithProjection) -> CL
 
 def clip_tokenizer(tokenizer: Tokenizer) -> CLIPTokenizer:
     """The same vocabulary and length as a tokenizer of transformers."""
-    from transformers import CLIPTokenizer
-
-    return CLIPTokenizer(vocab=tokenizer.vocab, merges=tokenizer.merges, model_max_length=tokenizer.context_length)
+    return make_tokenizer(tokenizer.vocab, tokenizer.merges, tokenizer.context_length, tokenizer.added.tokens)
 
 
 @lru_cache(maxsize=8)
 def own_tokenizer(tokenizer: CLIPTokenizer) -> Tokenizer:
     """Transformers' tokenizer as ours, which knows the characters that each token stands for (made once: it takes a while)."""
-    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
-    merges = [tuple(merge) for merge in model["merges"]]
-    return Tokenizer(tokenizer.get_vocab(), merges, tokenizer.model_max_length)
+    parts = take_apart(tokenizer)
+    return Tokenizer(parts.vocab, parts.merges, tokenizer.model_max_length, added=parts.added)

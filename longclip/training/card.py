@@ -49,8 +49,7 @@ def write_model(
     broken = [name for name, weights in run.model.named_parameters() if not torch.isfinite(weights).all()]
     if broken:
         raise FloatingPointError(f"after step {run.step}, {broken[0]} is not finite: a lower learning_rate may help")
-    preprocess = {"mean": look.mean, "std": look.std, "interpolation": look.interpolation, "resize_mode": look.mode}
-    write_folder(checkpoint_of(run.model, preprocess).cast(recipe.stored), run.folder)
+    write_folder(checkpoint_of(run.model, look).cast(recipe.stored), run.folder)
     run.tokenizer.save(run.folder)
     made = {
         "command": command,

@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 from ..data.captions import CaptionPolicy
 from ..data.pairs import DataError, Pair, PairData, Slice
 from ..data.pictures import read_pair
-from ..images import ImageError, Preprocessing
+from ..images import ImageError
+from ..preprocessing import Preprocessing
 from .batches import Batch, Share
 from .recipe import Recipe
 
@@ -119,7 +120,7 @@ def see(pair: Pair, look: Preprocessing, rng: Random | None = None, crop: float 
 
     Raises ImageError for a picture that cannot be read.
     """
-    return read_pair(pair, look.size, look.mode, rng, interpolation=look.interpolation, fill=look.fill, scale=(crop, 1.0))
+    return read_pair(pair, look, rng, (crop, 1.0))
 
 
 def name_of(pair: Pair) -> str:

@@ -14,9 +14,9 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
-from ..images import Preprocessing
 from ..model import LongCLIP
 from ..objectives.word_naming import word_codes
+from ..preprocessing import Preprocessing, ProcessorPreprocessing
 from ..recipes import OptionError, differences
 from ..tokens import Tokenizer
 from .batches import Batch, Share
@@ -44,7 +44,7 @@ class Run:
         folder: Path,
         model: LongCLIP,
         tokenizer: Tokenizer,
-        look: Preprocessing,
+        look: Preprocessing | ProcessorPreprocessing,
         reference: LongCLIP | None = None,
         stretched: bool = False,
         origin: dict[str, str] | None = None,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import torch
 
 from ..encoder import load
-from ..images import Preprocessing
 from ..model import LongCLIP, build_model, with_positions
 from ..picturebook.words import all_texts, training_texts
 from ..positions import interpolate_positions, stretch_positions
+from ..preprocessing import Preprocessing
 from ..recipes import OptionError
 from ..tokens import Tokenizer
 from ..vocabulary import distinct_words, reduce_vocabulary
@@ -112,6 +112,7 @@ def _check(start: Start, recipe: Recipe) -> None:
     """Raises ValueError for a model that cannot be trained as the recipe says."""
     model, name = start.model, recipe.base or "a model of this config"
     height, width = start.preprocessing.size
+    start.preprocessing.settings()  # which the finished folder holds: what cannot be said there is refused now
     if recipe.data == PICTURE_BOOK and height != width:
         raise OptionError("data", f"is the picture book, whose scenes are square, and {name} reads {width} × {height} pixels")
     dim = model.config["embed_dim"]
