@@ -178,12 +178,11 @@ def test_what_is_dropped_at_random_is_the_same_in_both_passes_and_after_a_stop()
             {},
             "fails to encode",
         ),
-        (VISION | {"output_tokens": True}, {}, {}, "fails to encode a picture and a text"),
         (VISION | {"image_size": [32, 48]}, {}, {"data": "picturebook"}, "scenes are square, and .* reads 48 × 32 pixels"),
         (VISION, {}, {"objective": "primary-component", "batch": 60, "components": 48}, "components is 48, and .* 48 wide"),
         (VISION, {}, {"keep_rows": 76}, "keep_rows is 76, and .* has 77 text positions"),
     ],
-    ids=["two poolers", "tokens", "oblong", "components", "rows"],
+    ids=["two poolers", "oblong", "components", "rows"],
 )
 def test_a_base_that_cannot_be_trained_is_refused_in_a_sentence(vision, config, changes, message, monkeypatch):
     from types import SimpleNamespace
