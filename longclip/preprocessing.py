@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from .images import Picture, open_image
+from .images import ImageError, Picture, open_image
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -197,8 +197,14 @@ class ProcessorPreprocessing(_Pixels):
         processor = found._processor
         factor = 255 * processor.rescale_factor if processor.do_rescale else 255.0
         factor = 1.0 if abs(factor - 1) < 1e-9 else factor  # 1 / 255 is rounded
+        if not factor:
+            raise PreprocessingError("its rescale_factor is 0: every picture would be black")
         mean, std = (processor.image_mean, processor.image_std) if processor.do_normalize else (0.0, 1.0)
         found = cls(size, _three(mean, factor, "image_mean"), _three(std, factor, "image_std"), source)
+        if not np.isfinite((*found.mean, *found.std)).all() or 0 in found.std:
+            raise PreprocessingError(
+                f"its image_mean is {mean} and image_std {std}, wanted finite numbers, and no 0 to divide by"
+            )
         found._check()
         return found
 
@@ -234,13 +240,23 @@ class ProcessorPreprocessing(_Pixels):
         )
 
     def _run(self, image: Image.Image, **changes: Any) -> Tensor:
-        if self._cuts_centre:
-            image = _cut_ends(image, _LONG_FOR_PROCESSORS)
-        return self._processor(images=image, return_tensors="pt", **changes)["pixel_values"][0]
+        image = self._shortened(image)
+        try:
+            return self._processor(images=image, return_tensors="pt", **changes)["pixel_values"][0]
+        except Exception as error:
+            raise ImageError(
+                f"a picture of {image.width:,} x {image.height:,} pixels cannot be prepared as the model wants it: "
+                f"{_one_line(error)}"
+            ) from error
+
+    def _shortened(self, image: Image.Image) -> Image.Image:
+        return _cut_ends(image, _LONG_FOR_PROCESSORS) if self._cuts_centre else image
 
     @cached_property
     def _cuts_centre(self) -> bool:
-        return bool(self._processor.do_center_crop) and self._processor.size.get("height") is None
+        # ConvNeXt's processor crops unasked: a shorter side alone gives no fixed size without a crop.
+        size = self._processor.size or {}
+        return size.get("shortest_edge") is not None and size.get("longest_edge") is None
 
     @cached_property
     def _processor(self) -> Any:
@@ -249,7 +265,7 @@ class ProcessorPreprocessing(_Pixels):
         settings = json.loads(self.source)
         if "AutoImageProcessor" in (settings.get("auto_map") or {}):
             raise PreprocessingError("its image processor needs code of its own (auto_map), which is never run")
-        if not {"image_processor_type", "feature_extractor_type"} & settings.keys():
+        if not settings.get("image_processor_type") and not settings.get("feature_extractor_type"):
             settings["image_processor_type"] = "CLIPImageProcessor"
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / PROCESSOR_FILES[1]).write_text(json.dumps(settings), "utf-8")

@@ -64,6 +64,8 @@ def read_tokenizer(folder: Path) -> StoredTokenizer:
     merges = [tuple(line.split()) if isinstance(line, str) else tuple(line) for line in lines]
     added = _find_added(vocab, listed, settings)
     length = settings.get("model_max_length")
+    if not isinstance(length, int | float | None) or isinstance(length, bool):
+        raise ValueError(f"{SETTINGS} in {folder.name} has {length!r} as model_max_length, wanted a number")
     # Without a limit, transformers writes 1e30.
     found = StoredTokenizer(vocab, merges, added, int(length) if length is not None and length < 1e6 else None)
     if (folder / WHOLE).is_file():
@@ -76,6 +78,8 @@ def _find_added(
 ) -> tuple[AddedToken, ...]:
     """The listed tokens that stand for themselves in a text: those with a part to play (start, end, pad, unknown) do not."""
     played = {_content(settings.get(f"{role}_token")) for role in ("bos", "eos", "pad", "unk")} | {START, END}
+    # Stable Diffusion 2 pads with "!": that is a character too, which transformers finds wherever it is typed.
+    played = {content for content in played if len(content) > 1}
     found = []
     for _, token in sorted(listed.items()):
         content = _content(token)
@@ -94,7 +98,7 @@ def _check_reading(folder: Path, found: StoredTokenizer) -> None:
         theirs = Backend.from_file(str(folder / WHOLE))
     except Exception as error:  # the library raises a plain Exception
         raise ValueError(f"{WHOLE} in {folder.name} is no tokenizer that can be read: {error}") from error
-    ours = Tokenizer(found.vocab, found.merges, 10_000)
+    ours = Tokenizer(found.vocab, found.merges, 10_000, added=found.added)
     for text in _PROBES:
         wanted = theirs.encode(text, add_special_tokens=False).ids
         if [*ours(text).ids[1:-1]] != wanted:

@@ -205,16 +205,17 @@ class Tokenizer:
         spans: list[tuple[int, int]] = []
         for start, end, known in self.added.split_typed(piece):
             if known is not None:
-                ids.append(known)
-                spans.append((start, end))
+                ids += known
+                spans += [(start, end)] * len(known)
                 continue
             cleaned = clean_with_origins(piece[start:end])
             for left, right, known in self.added.split_cleaned(cleaned.text):
-                places = [(0, right - left)]
                 if known is None:
                     encoding = self._backend.encode(cleaned.text[left:right])
-                    places = encoding.offsets
-                ids += encoding.ids if known is None else [known]
+                    known, places = encoding.ids, encoding.offsets
+                else:
+                    places = [(0, right - left)] * len(known)
+                ids += known
                 origins = (cleaned.span(left + first, left + last) for first, last in places)
                 spans += [(start + first, start + last) for first, last in origins]
         return ids, spans

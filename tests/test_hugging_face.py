@@ -256,3 +256,41 @@ def test_a_folder_without_a_tokenizer_is_refused(folder):
         (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match="no tokenizer"):
         longclip.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("token", "typed"), [("dog", "A dog and dogs"), ("12", "12 kites"), ("x", "fox x"), ("!", "a dog! dogs!!")]
+)
+def test_added_tokens_may_be_plain_words_and_marks(folder, token, typed):
+    tokenizer = CLIPTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([token], special_tokens=token == "!")
+    if token == "!":
+        tokenizer.pad_token = token
+    tokenizer.save_pretrained(folder)
+    assert list(Tokenizer.from_folder(folder)(typed).ids) == tokenizer(typed)["input_ids"]
+
+
+def test_a_word_that_letters_touch_hides_the_tokens_in_it(tmp_path):
+    theirs = make_tokenizer(VOCAB, MERGES, 77)
+    theirs.add_tokens([AddedToken("<a>12", single_word=True), AddedToken("<a>")])
+    theirs.save_pretrained(tmp_path)
+    ours = Tokenizer.from_folder(tmp_path)
+    for text in ("cat <a>12cat <a>", "<a>12", "12<a>12", "é<a>12"):
+        assert list(ours(text).ids) == theirs(text)["input_ids"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"text_config": [1]}, {"text_config__hidden_size": "32"}, {"text_config__num_attention_heads": 3}]
+)
+def test_a_config_of_the_wrong_kind_is_refused_in_a_sentence(folder, changes):
+    change(folder / "config.json", **changes)
+    with pytest.raises(CheckpointError, match="config"):
+        longclip.load(folder)
+
+
+def test_a_limit_of_the_tokenizer_is_said(folder):
+    change(folder / "tokenizer_config.json", model_max_length=20)
+    assert any("says 20 tokens; the model has 77" in note for note in checkpoints.read(folder).notes)
+    change(folder / "tokenizer_config.json", model_max_length="20")
+    with pytest.raises(ValueError, match="model_max_length"):
+        longclip.load(folder)

@@ -124,3 +124,22 @@ def test_settings_are_kept_in_the_files_of_a_model(tiny_model_folder, tmp_path, 
     checkpoints.write(given, path, format)
     again = checkpoints.read(path)
     assert preprocessing_of(32, again.preprocess, again.processor) == Preprocessing.from_config(32, normalisation)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"), [({"image_std": [0.0] * 3}, "no 0 to divide by"), ({"rescale_factor": 0}, "black")]
+)
+def test_arithmetic_that_gives_no_numbers_is_refused(changes, said):
+    with pytest.raises(PreprocessingError, match=said):
+        ProcessorPreprocessing.from_settings((32, 32), {**SQUARE, **changes})
+
+
+def test_a_processor_that_crops_unasked_reads_a_strip(tmp_path):
+    """ConvNeXt's resizes to 32 / 0.875 and crops: of a long strip only the middle is resized, to the same pixels."""
+    settings = {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 32}}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings), "utf-8")
+    ours, theirs = preprocessing_of(32, processor=settings), AutoImageProcessor.from_pretrained(tmp_path)
+    strip = picture(20, 2400)
+    wanted = theirs(images=strip, return_tensors="pt")["pixel_values"][0]
+    torch.testing.assert_close(ours(strip), wanted, atol=1 / 255 / 0.22, rtol=0)
+    assert ours._shortened(picture(2, 2400)).size == (2, 200)

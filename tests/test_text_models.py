@@ -65,3 +65,18 @@ def test_a_stretched_text_model_shares_all_but_its_positions(clip):
     with torch.inference_mode():
         assert torch.allclose(stretched(ids).last_hidden_state, model(ids).last_hidden_state, atol=1e-6)
         assert stretched(torch.randint(0, 500, (1, 248))).last_hidden_state.shape[1] == 248
+
+
+def test_tokens_of_textual_inversion_are_read_as_diffusers_reads_them(clip):
+    """Also when they are added after a prompt was read; several vectors of one word follow each other."""
+    from diffusers.loaders import TextualInversionLoaderMixin
+
+    theirs = clip_tokenizer(clip.tokenizer)
+    text = "a <cat> and a <cat>, <dog>s"
+    assert theirs.convert_tokens_to_ids("<cat>") not in own_tokenizer(theirs)(text).ids[1:-1]
+    theirs.add_tokens(["<cat>", "<cat>_1", "<cat>_2", "<dog>"])
+    expanded = TextualInversionLoaderMixin().maybe_convert_prompt(text, theirs)
+    assert expanded.count("<cat>_2") == 2
+    found = own_tokenizer(theirs)(text)
+    assert list(found.ids) == theirs(expanded)["input_ids"]
+    assert [text[start:end] for start, end in found.spans[1:-1]].count("<cat>") == 6

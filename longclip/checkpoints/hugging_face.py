@@ -13,6 +13,7 @@ from longclip.checkpoints.checkpoint import Checkpoint, CheckpointError, compare
 from longclip.checkpoints.files import INDEX, read_json, write_json, write_tensors
 from longclip.checkpoints.hugging_face_config import read_config, read_processor, write_config
 from longclip.preprocessing import Preprocessing, PreprocessingError
+from longclip.tokenizer_files import SETTINGS
 
 FORMAT = "hugging_face"
 CONFIG, WEIGHTS, PREPROCESS = "config.json", "model.safetensors", "preprocessor_config.json"
@@ -58,13 +59,22 @@ def read(path: Path, state: Mapping[str, Tensor]) -> Checkpoint:
     settings = read_json(path / CONFIG)
     if KEYS["positional_embedding"] not in state:
         raise CheckpointError(f"read as {FORMAT}, the weights do not fit: missing key {KEYS['positional_embedding']!r}")
-    config = read_config(settings, context_length=len(state[KEYS["positional_embedding"]]))
+    positions = len(state[KEYS["positional_embedding"]])
+    try:
+        config = read_config(settings, context_length=positions)
+    except (AttributeError, TypeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{CONFIG} in {path.name} is not the config of a CLIPModel: {error}") from error
     wanted = empty_state(config, FORMAT)
     compare_states(state, to_state(wanted), FORMAT)
     joined = {name: _join(name, state) for name in wanted}
     processor = read_processor(path)
-    notes = () if processor else ("no image processor lies beside it: pictures are prepared as OpenAI's models want them",)
-    return Checkpoint(config, joined, FORMAT, processor=processor, notes=notes)
+    notes = []
+    if not processor:
+        notes.append("no image processor lies beside it: pictures are prepared as OpenAI's models want them")
+    length = read_json(path / SETTINGS).get("model_max_length") if (path / SETTINGS).is_file() else None
+    if isinstance(length, int) and length < positions:
+        notes.append(f"its tokenizer says {length} tokens; the model has {positions} positions, and texts are read up to these")
+    return Checkpoint(config, joined, FORMAT, processor=processor, notes=tuple(notes))
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import lru_cache
+from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
 import torch
@@ -74,8 +76,21 @@ def clip_tokenizer(tokenizer: Tokenizer) -> CLIPTokenizer:
     return make_tokenizer(tokenizer.vocab, tokenizer.merges, tokenizer.context_length, tokenizer.added.tokens)
 
 
-@lru_cache(maxsize=8)
 def own_tokenizer(tokenizer: CLIPTokenizer) -> Tokenizer:
-    """Transformers' tokenizer as ours, which knows the characters that each token stands for (made once: it takes a while)."""
+    """Transformers' tokenizer as ours, which knows the characters that each token stands for.
+
+    Where "<cat>" was learned as several vectors, it is read as "<cat>", "<cat>_1" and so on, as diffusers reads it.
+    """
+    return _own_tokenizer(tokenizer, len(tokenizer), tokenizer.model_max_length)
+
+
+@lru_cache(maxsize=8)
+def _own_tokenizer(tokenizer: CLIPTokenizer, size: int, length: int) -> Tokenizer:
+    """Made once, as it takes a while, and again where textual inversion has added tokens since."""
     parts = take_apart(tokenizer)
-    return Tokenizer(parts.vocab, parts.merges, tokenizer.model_max_length, added=parts.added)
+    ids = {token.content: token.id for token in parts.added}
+    added = []
+    for token in parts.added:
+        names = takewhile(ids.__contains__, (f"{token.content}_{number}" for number in count(1)))
+        added.append(replace(token, following=tuple(ids[name] for name in names)))
+    return Tokenizer(parts.vocab, parts.merges, length, added=added)
