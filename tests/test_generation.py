@@ -235,9 +235,10 @@ def test_offload_is_diffusers_own_and_wants_a_gpu(pipeline, tmp_path, monkeypatc
         load_pipeline(str(tmp_path / "pipeline"), offload=True)
     asked = []
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("diffusers.DiffusionPipeline.enable_model_cpu_offload", lambda self, **kwargs: asked.append(kwargs))
     assert load_pipeline(str(tmp_path / "pipeline"), device="cuda:1", offload=True).device.type == "cpu", "until it is needed"
-    assert asked == [{"device": "cuda:1"}]
+    assert asked == [{"device": torch.device("cuda:1")}]
 
 
 def test_what_cannot_be_loaded_is_one_sentence(pipeline, tmp_path, monkeypatch):
