@@ -133,6 +133,10 @@ class Context:
         """Whether a model is in memory."""
         return self.runner.ready(("model", name))
 
+    def at_hand(self) -> tuple[str, ...]:
+        """The listed models that need no download: a link may choose these, as it starts none by itself."""
+        return tuple(name for name, spec in self.models.items() if spec.source != "hub" or self.ready(name))
+
     def tokenizer(self, name: str) -> Tokenizer | None:
         """A model's tokenizer where it can be had without waiting: those of the hub's models are CLIP's own."""
         if self.ready(name):

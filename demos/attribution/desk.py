@@ -35,7 +35,7 @@ class Desk:
         That is the choice of another tab where it is a new one, or that of the page's address, or an example.
         """
         if selection == Selection() and request is not None:
-            selection = Selection.from_address(dict(request.query_params), tuple(self.context.models))
+            selection = Selection.from_address(dict(request.query_params), self.context.at_hand())
         wanted = self._wanted(selection)
         return [gr.skip()] * 6 if wanted == carried else [*self._fields(wanted), wanted, *selection.models]
 

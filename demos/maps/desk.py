@@ -15,7 +15,6 @@ from demos.retrieval.query import MINE
 from demos.selection import PICTURE_BOOK, Selection
 from demos.shares import visitor
 from demos.uploads import read_uploads
-from longclip.registry import HUB_PREFIX
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,7 @@ class Desk:
     def open_link(self, request: gr.Request) -> list[Any]:
         """The view that the page's address names, its form, its caption, and whose neighbours are shown."""
         query = dict(request.query_params)
-        typed = (name for name in map(query.get, ("left", "right")) if name and name.startswith(HUB_PREFIX))
-        view = View.from_address(query, (*self.context.models, *(name for name in typed if self.context.spec(name))))
+        view = View.from_address(query, self.context.at_hand())
         view = view.changed(point=find_point(self.context.picture_book(), query.get("point", "")))
         return [view, *_form(view), view.caption, view.among]
 

@@ -19,7 +19,6 @@ from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Sele
 from demos.shares import visitor
 from demos.uploads import MOST, MOST_PUBLIC, read_uploads
 from longclip.gallery import Gallery, GalleryError
-from longclip.registry import HUB_PREFIX
 
 BROWSED = 24
 
@@ -38,16 +37,24 @@ class Choices:
     def open_link(self, request: gr.Request) -> list[Any]:
         """Fields, models and their terms for the selection that the page's address names, or for the first example."""
         query = dict(request.query_params)
-        typed = (name for name in map(query.get, ("left", "right")) if name and name.startswith(HUB_PREFIX))
-        known = (*self.context.models, *(name for name in typed if self.context.spec(name)))
-        selection = Selection.from_address(query, known)
+        selection = Selection.from_address(query, self.context.at_hand())
         book = self.context.picture_book()
         if len(book):
             known = selection.picture in book.ids
             row = book.index(selection.picture) if known else example_row(book, EXAMPLES[0])
             if known or not selection.caption:
                 selection = selection.changed(picture=book.ids[row], caption=selection.caption or book.captions[row])
-        return [*_fields(selection), *selection.models, *(model_terms(self.context, name) for name in selection.models)]
+        sides = zip(("left", "right"), selection.models, strict=True)
+        terms = (self._not_fetched(query.get(side, ""), name) + model_terms(self.context, name) for side, name in sides)
+        return [*_fields(selection), *selection.models, *terms]
+
+    def _not_fetched(self, linked: str, shown: str) -> str:
+        """A sentence where a link names a model that would have to be fetched, for which it takes a click."""
+        spec = self.context.spec(linked) if linked != shown else None
+        if spec is None or spec.source != "hub":
+            return ""
+        sentence = f"The link names {linked}, which is not here yet: choose it above to fetch it (licence: {spec.licence})."
+        return note(sentence)
 
     def pick_example(self, number: int, *form: Any) -> list[Any]:
         """Takes the scene of an example button."""
