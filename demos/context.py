@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,7 +26,7 @@ from demos.work import Key, Note, Progress, Runner
 from longclip.gallery import Gallery, GalleryError
 from longclip.generation.specs import EMBEDDED, SIGLIP
 from longclip.manifest import check_model
-from longclip.registry import ModelSpec, assets, available, resolve
+from longclip.registry import HUB_PREFIX, ModelSpec, assets, available, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,9 +133,11 @@ class Context:
         """Whether a model is in memory."""
         return self.runner.ready(("model", name))
 
-    def at_hand(self) -> tuple[str, ...]:
-        """The listed models that need no download: a link may choose these, as it starts none by itself."""
-        return tuple(name for name, spec in self.models.items() if spec.source != "hub" or self.ready(name))
+    def at_hand(self, link: Mapping[str, str]) -> tuple[str, ...]:
+        """The models that a link may choose: those that need no download, as a link starts none by itself."""
+        typed = (name for name in (link.get("left", ""), link.get("right", "")) if name.startswith(HUB_PREFIX))
+        here = {name for name, spec in self.models.items() if spec.source != "hub"}
+        return tuple(name for name in (*self.models, *typed) if name in here or (self.spec(name) and self.ready(name)))
 
     def tokenizer(self, name: str) -> Tokenizer | None:
         """A model's tokenizer where it can be had without waiting: those of the hub's models are CLIP's own."""

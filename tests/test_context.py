@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from forms import PAIR, form, found
 
-from demos.context import Context, Unavailable
+from demos.context import KEEP_MODELS, Context, Unavailable
+from demos.evaluation.measurements import Measurements, Order
 from demos.pieces import model_terms
 from demos.retrieval.choices import Choices
 from demos.retrieval.searches import Searches
@@ -102,9 +103,12 @@ def test_a_public_page_opens_no_other_model(monkeypatch, public, fetched, name):
 def test_a_link_may_name_a_model_of_the_hub(public, choices, fetched):
     visit = Visit(left=TYPED, right="hf-hub:../..")
     opened = choices.open_link(visit)
-    assert opened[0].models == (TYPED, PAIR[1]) and opened[5:7] == [TYPED, PAIR[1]] and "owner/tiny@main" in opened[7]
+    assert opened[0].models == PAIR and opened[5:7] == list(PAIR) and f"The link names {TYPED}" in opened[7]
     assert Choices(public).open_link(visit)[0].models == PAIR
     assert fetched == []
+    choices.context.encoder(TYPED)
+    assert choices.open_link(visit)[0].models == (TYPED, PAIR[1])
+    assert Choices(public).open_link(visit)[0].models == PAIR
 
 
 def test_a_link_opens_no_file(choices, tmp_path):
@@ -117,3 +121,39 @@ def test_names_that_are_nothing_leave_nothing_behind(context: Context):
     with pytest.raises(Unavailable, match="Others are named hf-hub:owner/name"):
         context.encoder("no such model")
     assert context.runner.names() == before
+
+
+def test_models_of_the_hub_are_dropped_again_whoever_asked_for_them(fetched):
+    context = Context()
+    names = [f"{TYPED}@v{number}" for number in range(KEEP_MODELS + 3)]
+    for name in names:
+        context.encoder(name)
+    kept = [name for name in names if context.ready(name)]
+    # The one that is asked for is loaded beside those that are kept.
+    assert kept == names[-KEEP_MODELS - 1 :]
+
+
+@pytest.mark.parametrize(("environment", "arguments", "public"), [({}, [], False), ({"SPACE_ID": "owner/space"}, [], True)])
+def test_a_space_is_public_and_has_its_limits(monkeypatch, environment, arguments, public):
+    import app
+
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    served: list[Context] = []
+    monkeypatch.setattr(app, "serve", lambda context, host, port: served.append(context))
+    monkeypatch.setattr(app, "check_address", lambda host, port: None)
+    monkeypatch.setattr(app, "end_on_signals", lambda: None)
+    monkeypatch.setattr(app, "leave", lambda: None)
+    app.main(arguments)
+    (context,) = served
+    assert context.public == public and context.fine_tune != public
+    assert (context.spec(TYPED) is None) == public
+
+
+def test_strangers_measure_attribution_on_few_pictures(public):
+    measurements = Measurements(public)
+    refused = [*measurements.measure(None, *PAIR, "picturebook", "", 100, ["retrieval", "attribution"])]
+    assert len(refused) == 1 and "on 30 pictures" in refused[0][0]
+    assert isinstance(measurements._order(*PAIR, "picturebook", "", 30, ["attribution"]), Order)
+    assert isinstance(Measurements(Context())._order(*PAIR, "picturebook", "", 100, ["attribution"]), Order)

@@ -35,7 +35,8 @@ class Desk:
         That is the choice of another tab where it is a new one, or that of the page's address, or an example.
         """
         if selection == Selection() and request is not None:
-            selection = Selection.from_address(dict(request.query_params), self.context.at_hand())
+            query = dict(request.query_params)
+            selection = Selection.from_address(query, self.context.at_hand(query))
         wanted = self._wanted(selection)
         return [gr.skip()] * 6 if wanted == carried else [*self._fields(wanted), wanted, *selection.models]
 

@@ -28,6 +28,8 @@ from longclip.evaluation import MEASURES, skipped
 OWN = "own"
 SIZES = (30, 100, 300, 1000)
 MOST_PUBLIC = 300
+# Pictures on which strangers may measure attribution, which takes about a second each on one core.
+MOST_EXPLAINED = 30
 # Share of the work after which the time still left is told.
 TELLING = 0.08
 
@@ -142,6 +144,11 @@ class Measurements:
             return "Tick at least one measure."
         if pictures not in self.sizes():
             return f"{pictures!r} pictures cannot be chosen here: wanted {', '.join(map(str, self.sizes()))}."
+        if self.context.public and "attribution" in chosen and pictures > MOST_EXPLAINED:
+            return (
+                f"{MEASURES['attribution'].title} takes long: on this page it is measured on {MOST_EXPLAINED} pictures. Choose "
+                f"{MOST_EXPLAINED}, or leave it out."
+            )
         own = choice == OWN and not self.context.public
         source = (path or "").strip() if own else PICTURE_BOOK
         if not source:

@@ -27,7 +27,7 @@ class Desk:
     def open_link(self, request: gr.Request) -> list[Any]:
         """The view that the page's address names, its form, its caption, and whose neighbours are shown."""
         query = dict(request.query_params)
-        view = View.from_address(query, self.context.at_hand())
+        view = View.from_address(query, self.context.at_hand(query))
         view = view.changed(point=find_point(self.context.picture_book(), query.get("point", "")))
         return [view, *_form(view), view.caption, view.among]
 

@@ -37,7 +37,7 @@ class Choices:
     def open_link(self, request: gr.Request) -> list[Any]:
         """Fields, models and their terms for the selection that the page's address names, or for the first example."""
         query = dict(request.query_params)
-        selection = Selection.from_address(query, self.context.at_hand())
+        selection = Selection.from_address(query, self.context.at_hand(query))
         book = self.context.picture_book()
         if len(book):
             known = selection.picture in book.ids
