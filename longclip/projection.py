@@ -260,6 +260,8 @@ def _tell_epochs(epochs: range, **_: Any) -> Iterator[int]:
         if listener := _LISTENER.get():
             listener.tell(epoch, len(epochs))
         yield epoch
+    if listener := _LISTENER.get():
+        listener.tell(len(epochs), len(epochs))
 
 
 def _compiled_once(function: FunctionType) -> FunctionType:

@@ -37,6 +37,7 @@ from demos.retrieval.figures import rank_figure, rank_table
 from demos.retrieval.ranking import Point, Ranking, look_alikes, write_csv
 from demos.retrieval.searches import Searches
 from demos.selection import TO_CAPTIONS, TO_PICTURES
+from demos.work import Progress
 from longclip.attribution import Attribution, Unit
 from longclip.attribution.length import LengthCurve
 from longclip.gallery import Gallery
@@ -75,8 +76,10 @@ def test_cards_say_each_number_once_and_no_markup(three, search):
 
 
 def test_waiting_and_reports_hold_no_markup(three):
-    html = cards.waiting(MARKUP, 1, 4, MARKUP)
+    html = cards.waiting(MARKUP, Progress(1, 4), MARKUP)
     assert "<script" not in html and "25 %" in html and "width:25.0%" in html
+    waits = cards.waiting(MARKUP, Progress(waits_for="other downloads"), MARKUP)
+    assert "<script" not in waits and "waiting for other downloads" in waits and "width" not in waits
     assert "<script" not in cards.notice(MARKUP) + cards.grid(three, [0, 1])
     report = panels.upload_report(replace(three, skipped=tuple(f"{MARKUP}{number}" for number in range(7))))
     assert "<script" not in report and report.count("<li>") == 6 and "and 2 more" in report and "3 pictures added" in report

@@ -169,7 +169,8 @@ def _sweep(folder: Path, vectors: Path) -> None:
     with FileLock(folder / f"{GALLERY}.lock"):
         names = {part.name for part in read_plan(folder).parts}
         for file in (*vectors.iterdir(), *(folder / ROWS).iterdir()):
-            if file.name.partition(".")[0] not in names:
+            # All parts are there by now: nobody writes one any more.
+            if file.name.partition(".")[0] not in names or file.suffix == ".part":
                 file.unlink(missing_ok=True)
 
 
