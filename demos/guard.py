@@ -60,7 +60,7 @@ class Guard:
             origin = urlsplit(headers.get("origin") or "").netloc
             for name in filter(None, (headers.get("host"), origin)):
                 if not is_own_name(name, self.host):
-                    return 403, "This page answers to names of its own machine only."
+                    return 403, "This page answers to names of its own machine only: start it with --public for others."
         if path.endswith("/queue/join") and (count := self.waiting(visitor_of(scope))) >= SHARE:
             return 503, BUSY.format(count=count)
         if self.public and path.endswith("/upload") and _number(headers.get("content-length")) > MOST_BYTES:
