@@ -62,8 +62,11 @@ def watch(page: Page, address: str) -> Log:
 
 
 @contextmanager
-def run_app(folder: Path, *arguments: str) -> Iterator[App]:
-    """Starts the app on a free port, with an empty model cache in `folder` and no hub, and waits until it serves its page."""
+def run_app(folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[App]:
+    """Starts the app on a free port, with an empty model cache in `folder` and no hub, and waits until it serves its page.
+
+    environment: variables that are laid over that, such as the address of a hub.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -71,7 +74,9 @@ def run_app(folder: Path, *arguments: str) -> Iterator[App]:
     command = [sys.executable, "app.py", "--port", str(port), *arguments]
     app = App(f"http://127.0.0.1:{port}/", time.perf_counter(), folder / "log")
     with app.log.open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | quiet, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | quiet | (environment or {}), stdout=log, stderr=subprocess.STDOUT
+        )
     try:
         _wait_for(app, process)
         yield app
