@@ -227,6 +227,12 @@ def test_what_ships_is_shown_where_it_is(context, monkeypatch, tmp_path, report)
     (tmp_path / "evaluation.json").write_text(report.write_json())
     found = shipped_report(context)
     assert found is not None and found.figures == report.figures and found.titles == report.titles
+    printed = {data: {**models, "data set": {"pictures": 3}} for data, models in report.figures.items()}
+    (tmp_path / "evaluation.json").write_text(json.dumps(printed))
+    assert shipped_report(context) == found
+    for broken in ("{", "[1]", '{"scenes": 3}'):
+        (tmp_path / "evaluation.json").write_text(broken)
+        assert shipped_report(context) is None
 
 
 def test_times_are_told_in_plain_words(measurements):

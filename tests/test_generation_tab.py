@@ -112,6 +112,7 @@ def test_pictures_say_how_they_were_drawn_and_restore_the_form(drawings, order, 
     assert "pipeline" not in details and order.model not in str(details) and "but for its pipeline and model" in note
     restored = replace(Order(*form), pipeline=order.pipeline, model=order.model)
     assert restored == replace(order, seed=0, count=1, arms=[LONG]) and "press Draw" in note
+    assert "That is no file" in drawings.restore(str(tmp_path))[-1]
     named = replace(order, pipeline="stable-diffusion-1.5", model="hf-hub:a/b@c").details(
         LONG, 3, {"hf-hub:a/b@c": "1", "/x": "2"}
     )

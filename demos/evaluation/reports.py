@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,9 +14,12 @@ from demos.context import Context
 from demos.figures import SIDES
 from demos.pieces import table_cell
 from demos.trained import PREFIX
+from longclip.commands.evaluate import DATA
 from longclip.registry import assets
 
 Figures = dict[str, dict[str, dict[str, Any]]]
+
+log = logging.getLogger(__name__)
 
 SHIPPED = "evaluation.json"
 
@@ -90,11 +94,19 @@ class Report:
 
 
 def shipped_report(context: Context) -> Report | None:
-    """What the embedded models reach, as it ships with the project; None where it does not."""
+    """What the embedded models reach, as it ships with the project; None where it does not, or cannot be read."""
     path = assets() / SHIPPED
     if not path.is_file():
         return None
-    figures: Figures = json.loads(path.read_text("utf-8"))
+    try:
+        # Beside the models, the command line says what was measured.
+        figures: Figures = {
+            data: {model: values for model, values in found.items() if model != DATA}
+            for data, found in json.loads(path.read_text("utf-8")).items()
+        }
+    except (ValueError, AttributeError) as error:
+        log.warning("the assets' %s is left out: it is no output of evaluate --json (%s)", SHIPPED, error)
+        return None
     models = dict.fromkeys(model for found in figures.values() for model in found)
     specs = {model: context.spec(model) for model in models}
     return Report({model: spec.title if spec else model for model, spec in specs.items()}, figures)

@@ -155,6 +155,8 @@ class Drawings:
             return [gr.skip()] * fields + [""]
         try:
             path = Path(file)
+            if not path.is_file():
+                raise ValueError("That is no file: choose a picture that was downloaded here.")
             data = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else b"\0" * (LARGEST_FILE + 1)
             details = read_png(data)
             order = Order.from_details(details, self.context.public)
