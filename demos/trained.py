@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,3 +70,12 @@ class TrainedModels:
         for place in places:
             place.cleanup()
         return gone
+
+
+def names_for_files(models: Iterable[str]) -> dict[str, str]:
+    """By model's name, the one that a file may hold: by the whole name of a model trained here anybody could use it."""
+    names: dict[str, str] = {}
+    for model in models:
+        name = model.rpartition("/")[0] if model.startswith(PREFIX) else model
+        names[model] = f"{name} (2)" if name in names.values() else name
+    return names

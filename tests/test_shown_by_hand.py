@@ -301,3 +301,9 @@ def test_what_a_training_changed_is_said_as_it_is():
     assert "recall: long captions (%)" in table and "loss: loss" in table
     (first,) = re.findall('<th scope="row">1</th>(.*?)</tr>', table)
     assert re.findall("<td>(.*?)</td>", first) == ["10", "–", "1"]
+
+
+def test_no_table_of_ranks_holds_the_whole_name_of_a_model_that_was_trained_here(three):
+    mine = [Ranking.of_scores(f"yours:mine/{secret}", np.array([0.9, 0.5, 0.1])) for secret in ("secret", "hidden")]
+    head = write_csv(three, mine, 0).splitlines()[0]
+    assert head.startswith("id,rank yours:mine,cosine yours:mine,rank yours:mine (2),cosine yours:mine (2),right")

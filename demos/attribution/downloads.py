@@ -13,7 +13,7 @@ from demos.attribution.answer import Answer, Explanation
 from demos.attribution.order import LEAVE_ONE_OUT, SHAPLEY
 from demos.pieces import table_cell
 from demos.selection import PICTURE_BOOK
-from demos.trained import PREFIX
+from demos.trained import names_for_files
 
 # Digits behind the point.
 _DIGITS = 7
@@ -23,7 +23,7 @@ def write_csv(explanation: Explanation) -> str:
     """A line a unit that some model reads: where it stands, its text, and value and standard error a model."""
     text = io.StringIO()
     table = csv.writer(text)
-    columns, values = [_name(answer.model) for answer, _ in explanation.told], explanation.values()
+    columns, values = names_for_files(answer.model for answer, _ in explanation.told).values(), explanation.values()
     table.writerow(["start", "end", "text", *(f"{what} {name}" for name in columns for what in ("value", "error"))])
     for start, end in explanation.spans:
         cells: list[Any] = []
@@ -44,7 +44,8 @@ def write_json(explanation: Explanation) -> str:
         asked["removal"] = order.removal
     if order.method == SHAPLEY:
         asked["budget"] = order.budget
-    models = {_name(answer.model): _model(answer) for answer, _ in explanation.told}
+    names = names_for_files(answer.model for answer, _ in explanation.told)
+    models = {names[answer.model]: _model(answer) for answer, _ in explanation.told}
     return json.dumps(asked | {"models": models}, ensure_ascii=False, indent=1)
 
 
@@ -63,11 +64,6 @@ def _model(answer: Answer) -> dict[str, Any]:
     if answer.maps is not None:
         shown["maps"] = [[[_short(value) for value in row] for row in rows] for rows in answer.maps]
     return shown
-
-
-def _name(model: str) -> str:
-    """A model's name for others to read: by the whole name of a model trained here anybody could use it."""
-    return model.rpartition("/")[0] if model.startswith(PREFIX) else model
 
 
 def _short(value: float | None) -> float | None:

@@ -13,7 +13,7 @@ from typing import Any
 from demos.context import Context
 from demos.figures import SIDES
 from demos.pieces import table_cell
-from demos.trained import PREFIX
+from demos.trained import names_for_files
 from longclip.commands.evaluate import DATA
 from longclip.registry import assets
 
@@ -68,7 +68,7 @@ class Report:
 
     def write_json(self) -> str:
         """The figures, as the command prints them."""
-        names = self._names()
+        names = names_for_files(self.titles)
         figures = {data: {names[model]: found for model, found in models.items()} for data, models in self.figures.items()}
         return json.dumps(figures, ensure_ascii=False, indent=1)
 
@@ -76,21 +76,13 @@ class Report:
         """A line a number: set, figure, place on its curve, and a column a model."""
         text = io.StringIO()
         table = csv.writer(text)
-        table.writerow(map(_cell, ("set", "figure", "place", *self._names().values())))
+        table.writerow(map(_cell, ("set", "figure", "place", *names_for_files(self.titles).values())))
         for data, models in self.figures.items():
             for name in self.names(data):
                 values = [models.get(model, {}).get(name) for model in self.titles]
                 for place, numbers in _by_place(values):
                     table.writerow([_cell(data), _cell(name), place, *numbers])
         return text.getvalue()
-
-    def _names(self) -> dict[str, str]:
-        """The models' names for others to read: by the whole name of a model trained here anybody could use it."""
-        names: dict[str, str] = {}
-        for model in self.titles:
-            name = model.rpartition("/")[0] if model.startswith(PREFIX) else model
-            names[model] = f"{name} (2)" if name in names.values() else name
-        return names
 
 
 def shipped_report(context: Context) -> Report | None:

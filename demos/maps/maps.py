@@ -22,6 +22,7 @@ from demos.maps.points import draw_points, find_colourings
 from demos.maps.view import View, is_captioned, point_name, split_point
 from demos.pieces import note, progress
 from demos.requests import Requests
+from demos.trained import names_for_files
 from longclip.gallery import Gallery
 from longclip.projection import Map, Projector
 
@@ -116,7 +117,8 @@ class Maps:
             gallery, maps = self._there(view)
         except Unavailable as error:
             raise gr.Error(str(error), title="No maps yet") from error
-        points = {name: drawn.points for name, drawn in zip(view.models, maps, strict=True)}
+        names = names_for_files(view.models)
+        points = {names[name]: drawn.points for name, drawn in zip(view.models, maps, strict=True)}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"longclip-maps.{ending}"
             write_maps(path, gallery, points, self.titles(view)[: len(points)], places=not self.context.public)

@@ -14,6 +14,7 @@ from demos.context import Context, Unavailable
 from demos.pieces import table_cell
 from demos.retrieval.sums import embed_sum
 from demos.selection import BY_SUM, TO_CAPTIONS, TO_PICTURES, Selection
+from demos.trained import names_for_files
 from longclip.gallery import Gallery, GalleryError
 from longclip.retrieval import ROUNDING, rank_all, ranks, reach
 from longclip.sentences import split_sentences
@@ -116,7 +117,8 @@ def write_csv(gallery: Gallery, rankings: Sequence[Ranking | None], right: int |
     known = [ranking for ranking in rankings if ranking is not None]
     text = io.StringIO()
     table = csv.writer(text)
-    names = [f"{column} {ranking.model}" for ranking in known for column in ("rank", "cosine")]
+    models = names_for_files(ranking.model for ranking in known)
+    names = [f"{column} {models[ranking.model]}" for ranking in known for column in ("rank", "cosine")]
     table.writerow(["id", *names, "right", "family", "caption"])
     for row in known[0].order if known else ():
         values = [v for ranking in known for v in (int(ranking.ranks[row]), f"{ranking.scores[row]:.6f}")]
