@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +62,7 @@ def watch(page: Page, address: str) -> Log:
 
 
 @contextmanager
-def run_app(folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[App]:
+def run_app(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[App]:
     """Starts the app on a free port, with an empty model cache in `folder` and no hub, and waits until it serves its page.
 
     environment: variables that are laid over that, such as the address of a hub.
@@ -71,12 +71,11 @@ def run_app(folder: Path, *arguments: str, environment: dict[str, str] | None = 
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     quiet = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub"), "GRADIO_TEMP_DIR": str(folder / "files")}
+    variables = os.environ | quiet | dict(environment or {})
     command = [sys.executable, "app.py", "--port", str(port), *arguments]
     app = App(f"http://127.0.0.1:{port}/", time.perf_counter(), folder / "log")
     with app.log.open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | quiet | (environment or {}), stdout=log, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait_for(app, process)
         yield app
