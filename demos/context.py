@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,11 +17,12 @@ import numpy as np
 from demos.messages import SPOKEN, Unavailable, explain, is_spoken
 from demos.selection import PICTURE_BOOK
 from demos.shares import excess
-from demos.slots import DOWNLOAD, EMBED, LOAD, MAP, Kind
+from demos.slots import DOWNLOAD, EMBED, LOAD, MAP, UPLOAD, Kind
 from demos.stamps import stamp
 from demos.stored import PREFIX as STORED
 from demos.stored import StoredGalleries
 from demos.trained import PREFIX, TrainedModels
+from demos.uploads import MOST, read_uploads
 from demos.work import Key, Note, Progress, Runner
 from longclip.gallery import Gallery, GalleryError
 from longclip.generation.specs import EMBEDDED, SIGLIP
@@ -132,6 +133,24 @@ class Context:
     def ready(self, name: str) -> bool:
         """Whether a model is in memory."""
         return self.runner.ready(("model", name))
+
+    def reading_uploads(self, files: Sequence[str], most: int = MOST) -> Iterator[tuple[int, int, Gallery | None]]:
+        """`read_uploads` as work that lets searches go first: (done, all, None) again and again, then the gallery."""
+        key = ("upload", secrets.token_hex(8))
+
+        def work(note: Note) -> Gallery | None:
+            found = None
+            for done, total, gallery in read_uploads(files, most):
+                note(done, total)
+                found = gallery
+            return found
+
+        try:
+            for progress in self.runner.follow(key, work, UPLOAD):
+                yield progress.done, progress.total or len(files), None
+            yield len(files), len(files), self.result(key, work, UPLOAD)
+        finally:
+            self.runner.forget(key)
 
     def at_hand(self, link: Mapping[str, str]) -> tuple[str, ...]:
         """The models that a link may choose: those that need no download, as a link starts none by itself."""

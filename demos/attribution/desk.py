@@ -17,7 +17,6 @@ from demos.pictures import picture_tag
 from demos.pieces import note
 from demos.selection import Selection
 from demos.shares import visitor
-from demos.uploads import read_uploads
 from longclip.gallery import GalleryError
 
 Update = Any
@@ -70,7 +69,7 @@ class Desk:
         self, file: str | None, pair: Pair, caption: str, request: gr.Request | None = None
     ) -> Iterator[list[Update]]:
         """A picture of the visitor's own, with the caption that stands there: the fields, and a report."""
-        for _, _, gallery in read_uploads([file] if file else []):
+        for _, _, gallery in self.context.reading_uploads([file] if file else []):
             if gallery is not None and len(gallery):
                 own = Pair(caption or "", self.context.keep(gallery, visitor(request)), gallery.ids[0])
                 yield [*self._fields(own), ""]

@@ -14,7 +14,6 @@ from demos.pieces import note
 from demos.retrieval.query import MINE
 from demos.selection import PICTURE_BOOK, Selection
 from demos.shares import visitor
-from demos.uploads import read_uploads
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Desk:
     def place(self, view: View, caption: str | None, file: str | None, request: gr.Request | None = None) -> list[Any]:
         """A caption and a picture of the visitor's take the place of the chosen point: the view, and a report."""
         upload, skipped = None, ""
-        for _, _, gallery in read_uploads([file]) if file else ():
+        for _, _, gallery in self.context.reading_uploads([file]) if file else ():
             if gallery is not None and len(gallery):
                 upload = self.context.keep(gallery, visitor(request))
             elif gallery is not None:

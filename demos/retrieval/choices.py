@@ -17,7 +17,7 @@ from demos.retrieval.query import MINE, settle
 from demos.retrieval.sums import like
 from demos.selection import BY_SUM, PICTURE_BOOK, TO_CAPTIONS, TO_PICTURES, Selection
 from demos.shares import visitor
-from demos.uploads import MOST, MOST_PUBLIC, read_uploads
+from demos.uploads import MOST, MOST_PUBLIC
 from longclip.gallery import Gallery, GalleryError
 
 BROWSED = 24
@@ -127,7 +127,7 @@ class Choices:
         if not file:
             yield [selection.changed(upload=None), "", gr.skip()]
             return
-        for _, _, gallery in read_uploads([file]):
+        for _, _, gallery in self.context.reading_uploads([file]):
             if gallery is not None and len(gallery):
                 yield [selection.changed(upload=self.context.keep(gallery, visitor(request))), "", gr.skip()]
             elif gallery is not None:
@@ -140,7 +140,7 @@ class Choices:
         if not files:
             yield [selection.changed(own=None), ""]
             return
-        for done, total, gallery in read_uploads(files, MOST_PUBLIC if self.context.public else MOST):
+        for done, total, gallery in self.context.reading_uploads(files, MOST_PUBLIC if self.context.public else MOST):
             if gallery is None:
                 yield [selection, f'<p class="report" role="status">Reading {done:,} of {total:,} …</p>']
             else:
