@@ -24,12 +24,3 @@ def rounding(count: int, size: float = 1.0, dtype: torch.dtype = torch.float32) 
     goes through: n for a sum of n products, and the sums of all layers of a network, one after another.
     """
     return SAFETY * math.sqrt(count) * torch.finfo(dtype).eps / 2 * size
-
-
-def tower(layers: int, width: int) -> int:
-    """The roundings that a number goes through in a transformer of this shape, for `rounding`.
-
-    A block sums three times over `width` (in, out, and the first half of the MLP), once over 4 `width` (its second half),
-    and twice over about `width` in attention and norms.
-    """
-    return 9 * layers * width

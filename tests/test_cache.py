@@ -31,6 +31,8 @@ def test_a_row_that_is_put_again_replaces_the_other():
     cache.put(b"a", row(1))
     cache.put(b"a", row(2))
     assert cache.get(b"a").tolist() == [2, 2] and (len(cache), cache.bytes) == (1, ROW)
+    cache.put(b"a", row(3)[:1])
+    assert (len(cache), cache.bytes) == (1, ROW - 4)
     cache.clear()
     assert cache.get(b"a") is None and (len(cache), cache.bytes) == (0, 0)
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 import longclip
 from longclip import checkpoints
-from longclip.cache import EmbeddingCache, content_key
+from longclip.cache import EmbeddingCache
 from longclip.images import ImageError
 
 TEXTS = ["", "fox", *CORPUS, " ".join(CORPUS), " ".join(CORPUS * 8), "fox"]
@@ -326,35 +326,3 @@ def test_embedded_models_come_from_the_assets(tmp_path, monkeypatch, tiny_model_
     monkeypatch.setenv("LONGCLIP_ASSETS", str(tmp_path))
     encoder = longclip.load("picturebook-longclip")
     assert encoder.spec == longclip.available()[1] and encoder.identity
-
-
-def test_cache_drops_the_least_recently_used():
-    row = np.ones(8, dtype=np.float32)
-    cache = EmbeddingCache(max_bytes=3 * (32 + 1))
-    for key in (b"a", b"b", b"c"):
-        cache.put(key, row)
-    assert cache.get(b"a") is not None
-    cache.put(b"d", row)
-    assert cache.get(b"b") is None and cache.get(b"a") is not None and len(cache) == 3
-    assert cache.bytes == 99 and (cache.hits, cache.misses) == (2, 1)
-    cache.put(b"d", row[:4])
-    assert cache.bytes == 83
-    cache.put(b"e", np.ones(1000))
-    assert cache.get(b"e") is None and len(cache) == 3
-    cache.clear()
-    assert len(cache) == cache.bytes == 0
-    with pytest.raises(ValueError, match="max_bytes"):
-        EmbeddingCache(-1)
-
-
-def test_cached_rows_are_copies_that_cannot_be_changed():
-    cache, row = EmbeddingCache(), np.ones(4)
-    cache.put(b"a", row)
-    row[0] = 5
-    assert cache.get(b"a")[0] == 1
-    with pytest.raises(ValueError):
-        cache.get(b"a")[0] = 2
-
-
-def test_content_keys_differ_where_the_parts_do():
-    assert len({content_key(*parts) for parts in (("text", "m", b"a"), ("image", "m", b"a"), ("text", "ma", b""))}) == 3
